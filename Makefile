@@ -1,0 +1,50 @@
+# The words every contributor and CI use. Each makes .venv first if it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: help demo test test-all check format bench-inference clean
+.DEFAULT_GOAL := help
+
+help: ## list the words
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first and exactly: a looser request takes the build with gigabytes of CUDA.
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing (PyTorch, OpenVINO, ONNX Runtime: several hundred MB the first time) ..."
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[all]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.demo ## install, then run the main job on real data: demo/fast.hasten
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev ## the tests: under 10 minutes on 2 cores; no GPU, root or internet
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: $(VENV)/.dev ## also the slow ones
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## format, lint, types, layers
+	$(BIN)/python -m ruff format --check src tests bench examples
+	$(BIN)/python -m ruff check src tests bench examples
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+format: $(VENV)/.dev ## format and mend what can be mended
+	$(BIN)/python -m ruff format src tests bench examples
+	$(BIN)/python -m ruff check --fix src tests bench examples
+
+bench-inference: $(VENV)/.dev ## the race against peers (hours; resumable): bench/results
+	$(BIN)/python -m bench.inference
+
+clean: ## remove what make made
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

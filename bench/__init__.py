@@ -1,0 +1,1 @@
+"""Races against peers. Not part of the installed package; run from the repository's root."""

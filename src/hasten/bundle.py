@@ -1,0 +1,342 @@
+"""The bundle: one folder that holds a model as data, how to run it, and the evidence for it.
+
+``manifest.json`` lists every file with its SHA-256 and size. A bundle is loaded only after all
+hashes agree and no unlisted file is there; nothing in it is code. It is written aside and renamed,
+so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from hasten import plugin
+from hasten.errors import BadData, BrokenBundle, NotInstalled, Untrusted
+from hasten.plugin import Runner, Source
+from hasten.search.build import batch_of, compile_plan, load_model, read_source
+from hasten.search.samples import UINT8_INPUT
+from hasten.search.store import RECORD, file_hash, folder_files, write_aside
+from hasten.types import Arrays, Plan, Spec, TensorSpec, Workload
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+MODEL_FOLDER = "model"
+MAX_UNPACKED_BYTES = 64 * 2**30
+
+
+def version() -> str:
+    """The installed version of Hasten."""
+    return importlib.metadata.version("hasten")
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def packing(
+    place: Path,
+    *,
+    model_folder: Path | None,
+    note: Mapping[str, Any],
+    plan: Plan,
+    workload: Workload,
+    evidence: Mapping[str, Any],
+    pages: Mapping[str, bytes],
+    source: Source | None = None,
+) -> Iterator[Draft]:
+    """A draft beside ``place`` that takes its place, whole, if the block succeeds.
+
+    ``model_folder`` holds the model in its form; where no form can hold it, ``source`` says how
+    to rebuild it, and loading will ask for trust. ``pages`` are further files by name. The draft
+    is a valid bundle already, so that it can be loaded and checked before it is final.
+    """
+    with write_aside(place) as folder:
+        if model_folder is not None:
+            for name in folder_files(model_folder):
+                if name.name != RECORD:
+                    target = folder / MODEL_FOLDER / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(model_folder / name, target)
+        manifest = {
+            "schema": SCHEMA,
+            "hasten": version(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "model": dict(note),
+            "source": source.to_json() if source else None,
+            "plan": plan.to_json(),
+            "workload": workload.to_json(),
+            "requires": plugin.engines.get(plan.engine.name).versions(),
+        }
+        draft = Draft(folder, manifest)
+        draft.write(evidence, pages)
+        yield draft
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A bundle that is not yet in its place."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    def write(self, evidence: Mapping[str, Any], pages: Mapping[str, bytes]) -> None:
+        """Put evidence and pages in, and list every file with its hash and size."""
+        for page, content in pages.items():
+            (self.folder / page).write_bytes(content)
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        files = {
+            name.as_posix(): {
+                "sha256": file_hash(self.folder / name),
+                "bytes": (self.folder / name).stat().st_size,
+            }
+            for name in folder_files(self.folder)
+        }
+        whole = {**self.manifest, "evidence": dict(evidence), "files": files}
+        (self.folder / MANIFEST).write_text(json.dumps(whole, indent=1, default=str))
+
+
+def zipped(folder: Path) -> Path:
+    """One file beside a bundle's folder holding all of it, uncompressed: ``<name>.zip``."""
+    final = folder.with_name(folder.name + ".zip")
+    aside = final.with_name("." + final.name)
+    try:
+        with zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
+            for name in folder_files(folder):
+                archive.write(folder / name, name.as_posix())
+        aside.replace(final)
+    finally:
+        aside.unlink(missing_ok=True)
+    return final
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle whose files all agree with it."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        listed = manifest["files"]
+        schema = manifest["schema"]
+    except FileNotFoundError:
+        raise BrokenBundle(
+            f"Cannot read bundle '{folder}': it has no {MANIFEST}. "
+            "Give the folder that hasten optimize wrote with -o."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BrokenBundle(
+            f"Cannot read bundle '{folder}': its {MANIFEST} is damaged ({error}). Make it again."
+        ) from None
+    if schema != SCHEMA:
+        raise BrokenBundle(
+            f"Cannot read bundle '{folder}': it has schema {schema}, this Hasten reads {SCHEMA}. "
+            "Make it again, or install the version that wrote it: "
+            f"pip install hasten=={manifest.get('hasten')}."
+        )
+    _agree(folder, listed)
+    return manifest
+
+
+def _agree(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
+    """Every listed file is there with its hash, and nothing else is."""
+    for link in (p for p in folder.rglob("*") if p.is_symlink()):
+        raise BrokenBundle(f"Cannot load bundle '{folder}': '{link.name}' is a link. Remove it.")
+    there = {name.as_posix() for name in folder_files(folder)} - {MANIFEST}
+    if extra := there - listed.keys():
+        raise BrokenBundle(
+            f"Cannot load bundle '{folder}': '{min(extra)}' is not in its manifest. "
+            "Remove it, or make the bundle again."
+        )
+    for name, facts in listed.items():
+        if name not in there:
+            raise BrokenBundle(
+                f"Cannot load bundle '{folder}': '{name}' is missing. Make it again."
+            )
+        if file_hash(folder / name) != facts["sha256"]:
+            raise BrokenBundle(
+                f"Cannot load bundle '{folder}': '{name}' was changed after it was packed. "
+                "Make it again."
+            )
+
+
+def unzipped(archive: Path) -> Path:
+    """A bundle's folder out of one file, in a temporary place."""
+    folder = Path(tempfile.mkdtemp(prefix="hasten-"))
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            infos = packed.infolist()
+            if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
+                raise BrokenBundle(f"Cannot load '{archive}': it unpacks to more than 64 GiB.")
+            for info in infos:
+                path = PurePosixPath(info.filename)
+                if path.is_absolute() or ".." in path.parts:
+                    raise BrokenBundle(f"Cannot load '{archive}': it holds the path '{path}'.")
+            packed.extractall(folder)
+    except zipfile.BadZipFile as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise BrokenBundle(f"Cannot load '{archive}': not a whole zip file ({error}).") from None
+    return folder
+
+
+class Bundle:
+    """A loaded bundle: call it with arrays.
+
+    Arrays by position give an array (a tuple where the model has several outputs); a dict by name
+    gives a dict in the model's output order. Any number of samples is taken where the batch is
+    free; they are computed in calls of the batch that was measured. Inputs whose ``spec`` has a
+    normalisation take the data as they were stored (uint8).
+    """
+
+    def __init__(
+        self, manifest: Mapping[str, Any], folder: Path, *, trust: bool, batch: int | None
+    ) -> None:
+        self.manifest = manifest
+        self.folder = folder
+        self.plan = Plan.from_json(manifest["plan"])
+        measured = Workload.from_json(manifest["workload"])
+        self.workload = replace(measured, batch=batch or measured.batch)
+        self.evidence: Mapping[str, Any] = manifest["evidence"]
+        _require_engine(self.plan, manifest)
+        model = self._model(trust)
+        self.spec: Spec = model.spec
+        self.runner: Runner = compile_plan(model, self.plan, self.workload)
+        self._size = batch_of(self.spec, self.workload)
+
+    def _model(self, trust: bool) -> Any:
+        raw = self.manifest.get("source")
+        if raw is None:
+            return load_model(self.folder / MODEL_FOLDER, self.manifest["model"])
+        if not trust:
+            raise Untrusted(
+                f"Cannot load bundle '{self.folder}': it runs the code of '{raw['what']}', because "
+                "no form could hold this model as data. Load it with trust=True if you trust it."
+            )
+        model = read_source(replace(Source.from_json(raw), trust=True))
+        return replace(model, spec=Spec.from_json(self.manifest["model"]["spec"]))
+
+    def __call__(self, *arrays: Any, **named: Any) -> Any:
+        by_name = len(arrays) == 1 and isinstance(arrays[0], Mapping)
+        given = dict(arrays[0]) if by_name else self._by_position(arrays)
+        answer = self.run({**given, **named})
+        if by_name or named:
+            return answer
+        values = tuple(answer.values())
+        return values[0] if len(values) == 1 else values
+
+    def _by_position(self, arrays: tuple[Any, ...]) -> Arrays:
+        names = [tensor.name for tensor in self.spec.inputs]
+        if len(arrays) > len(names):
+            raise BadData(
+                f"Cannot call the model with {len(arrays)} arrays: it takes {len(names)} "
+                f"({', '.join(names)})."
+            )
+        return dict(zip(names, arrays, strict=False))
+
+    def run(self, given: Mapping[str, Any]) -> Arrays:
+        """Outputs by name for inputs by name, for any number of samples."""
+        arrays = {tensor.name: self._checked(tensor, given) for tensor in self.spec.inputs}
+        if unknown := given.keys() - arrays.keys():
+            raise BadData(
+                f"Cannot call the model with '{min(unknown)}': its inputs are {', '.join(arrays)}."
+            )
+        counts = {len(arrays[t.name]) for t in self.spec.inputs if t.batched}
+        if not counts:
+            return self._once(arrays)
+        if len(counts) > 1:
+            raise BadData(f"Cannot call the model: its inputs have {sorted(counts)} samples.")
+        return self._chunked(arrays, counts.pop())
+
+    def _once(self, arrays: Arrays) -> Arrays:
+        answer = self.runner.run(self.runner.bind(arrays))
+        return {tensor.name: np.array(answer[tensor.name]) for tensor in self.spec.outputs}
+
+    def _chunked(self, arrays: Arrays, count: int) -> Arrays:
+        size = self._size
+        if count == size:
+            return self._once(arrays)
+        if count == 0:
+            raise BadData("Cannot call the model with 0 samples. Give at least one.")
+        pieces: dict[str, list[np.ndarray]] = {tensor.name: [] for tensor in self.spec.outputs}
+        for start in range(0, count, size):
+            rows = np.minimum(np.arange(start, start + size), count - 1)
+            window = {
+                t.name: np.ascontiguousarray(arrays[t.name][rows]) if t.batched else arrays[t.name]
+                for t in self.spec.inputs
+            }
+            for name, array in self._once(window).items():
+                pieces[name].append(array[: min(size, count - start)])
+        return {name: np.concatenate(kept) for name, kept in pieces.items()}
+
+    def _checked(self, tensor: TensorSpec, given: Mapping[str, Any]) -> np.ndarray:
+        """One input as the runner takes it: right name, rank, fixed dimensions, and dtype."""
+        if tensor.name not in given:
+            raise BadData(f"Cannot call the model: input '{tensor.name}' is missing ({tensor}).")
+        array = np.asarray(given[tensor.name])
+        fixed = [(a, d) for a, d in zip(array.shape, tensor.shape, strict=False)]
+        if array.ndim != len(tensor.shape) or any(
+            isinstance(want, int) and have != want for have, want in fixed
+        ):
+            raise BadData(
+                f"Cannot call the model: '{tensor.name}' has shape {array.shape}, "
+                f"it must be {tensor}."
+            )
+        raw = tensor.name in self.spec.normalisation and UINT8_INPUT not in self._traits
+        wanted = np.dtype("uint8") if raw else np.dtype(tensor.dtype)
+        if raw and array.dtype == np.float32:
+            raise BadData(
+                f"Cannot call the model: '{tensor.name}' takes the data as stored (uint8); "
+                "this bundle normalises them itself."
+            )
+        if not np.can_cast(array.dtype, wanted, "same_kind"):
+            raise BadData(
+                f"Cannot call the model: '{tensor.name}' is {array.dtype}, it must be {wanted}."
+            )
+        return np.ascontiguousarray(array, dtype=wanted)
+
+    @property
+    def _traits(self) -> frozenset[str]:
+        return frozenset(self.manifest["model"]["traits"])
+
+    def close(self) -> None:
+        """Free the runtime's memory."""
+        self.runner.close()
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _require_engine(plan: Plan, manifest: Mapping[str, Any]) -> None:
+    verdict = plugin.engines.get(plan.engine.name).installed()
+    if not verdict:
+        wanted = ", ".join(f"{n}=={v}" for n, v in manifest["requires"].items())
+        raise NotInstalled(
+            f"Cannot run this bundle: {verdict.why}. Install it: {verdict.fix} "
+            f"(it was measured with {wanted})."
+        )
+
+
+def load(path: str | Path, *, trust: bool = False, batch: int | None = None) -> Bundle:
+    """Load a bundle (a folder, or the ``.zip`` of one) and make it ready to be called.
+
+    ``batch`` compiles it for another batch size than the measured one. ``trust`` is needed only
+    for bundles that say they hold code.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise BrokenBundle(f"Cannot load bundle '{path}': there is nothing. Check the path.")
+    folder = unzipped(place) if place.is_file() else place
+    return Bundle(read_manifest(folder), folder, trust=trust, batch=batch)

@@ -1,0 +1,44 @@
+"""``hasten inspect``: what a model, a bundle or a run is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+NAME = "inspect"
+EXAMPLES = "Examples: hasten inspect model.onnx · hasten inspect fast.hasten --json"
+
+
+def command(
+    thing: Annotated[str, typer.Argument(help="A bundle, or a model as for optimize.")],
+    weights: Annotated[str | None, typer.Option(help="Weights for a factory.")] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option("--shape", help="An input of a factory.")
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Read files that may run code.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Show inputs, outputs, parameters, multiply-adds and what is known about a model or bundle."""
+    from hasten.describe import bundle, model
+    from hasten.search.settings import shape as read_shape
+
+    is_bundle = (Path(thing) / "manifest.json").exists()
+    found: dict[str, Any] = (
+        bundle(Path(thing))
+        if is_bundle
+        else model(thing, weights=weights, trust=trust, shapes=tuple(map(read_shape, shape or ())))
+    )
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, value in found["shown"].items():
+        table.add_row(f"[bold]{key}[/]", value)
+    Console().print(table)
+    typer.echo(f"\nnext  {found['next']}")

@@ -1,0 +1,1 @@
+"""Converters: edges between two forms, one file each."""

@@ -1,0 +1,150 @@
+"""PyTorch to ONNX, through the exported graph.
+
+**Source:** PyTorch 2.13, ``torch.onnx.export(dynamo=True)``; where that has no translation, its
+older TorchScript exporter. The first keeps LSTM, LayerNormalization and Gelu as one node each; its
+weights are folded to plain initializers here, as quantisers expect them. The second needs the
+module itself: traced over an exported graph, free dimensions become constants.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import Unsupported
+from hasten.plugin import Converter, forms
+from hasten.types import Model, Spec, Workload
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from torch.export import ExportedProgram
+
+FOLDED_BYTES = 1 << 31
+"""Constants up to this size are computed at export: what protobuf can hold."""
+TRACED_OPSET = 20
+
+
+class OnnxFromTorch(Converter):
+    """Exports with free dimensions and the specification's names."""
+
+    requires = ("torch>=2.11", "onnx>=1.17", "onnxscript>=0.5")
+    extra = "export"
+    typical_seconds = 4.0
+    takes = "torch"
+    gives = "onnx"
+
+    def convert(self, model: Model, workload: Workload) -> Any:
+        form: Any = forms.get("torch")
+        program = form.export(model.handle, model.spec)
+        with _quiet():
+            try:
+                return _translated(program, model.spec)
+            except Exception as error:
+                # The exporter raises errors of many classes, its translators' own included.
+                why = _reason(error)
+            try:
+                return _traced(model)
+            except Exception as error:
+                raise Unsupported(
+                    f"Cannot convert the model to ONNX: {why}; the older exporter: "
+                    f"{_reason(error)}. Use an engine that runs PyTorch models."
+                ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what the exporters log, warn of and print; what matters comes as an error."""
+    import torch
+
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            with torch.no_grad():
+                yield
+    finally:
+        logging.disable(before)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the error that began it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _translated(program: ExportedProgram, spec: Spec) -> ModelProto:
+    import torch
+    from onnxscript import optimizer
+
+    made: Any = torch.onnx.export(
+        program,
+        (),
+        input_names=[tensor.name for tensor in spec.inputs],
+        output_names=[tensor.name for tensor in spec.outputs],
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    optimizer.optimize(made.model, input_size_limit=FOLDED_BYTES, output_size_limit=FOLDED_BYTES)
+    proto = made.model_proto
+    _rename_dimensions(proto, spec)
+    _strip(proto)
+    return proto
+
+
+def _rename_dimensions(proto: ModelProto, spec: Spec) -> None:
+    """Give the free dimensions the specification's names instead of the tracer's."""
+    names: dict[str, str] = {}
+    for value, tensor in zip(proto.graph.input, spec.inputs, strict=True):
+        for found, wanted in zip(value.type.tensor_type.shape.dim, tensor.shape, strict=True):
+            if isinstance(wanted, str) and found.dim_param:
+                names[found.dim_param] = wanted
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = _renamed(dim.dim_param, names)
+
+
+def _renamed(expression: str, names: Mapping[str, str]) -> str:
+    return re.sub(r"\w+", lambda match: names.get(match.group(), match.group()), expression)
+
+
+def _strip(proto: ModelProto) -> None:
+    """Remove the notes of the exporter: they hold paths of the machine it ran on."""
+    graph = proto.graph
+    for noted in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del noted.metadata_props[:]
+        noted.doc_string = ""
+
+
+def _traced(model: Model) -> ModelProto:
+    """With the TorchScript exporter."""
+    import onnx
+    import torch
+
+    form: Any = forms.get("torch")
+    spec, file = model.spec, BytesIO()
+    axes = {
+        tensor.name: {i: dim for i, dim in enumerate(tensor.shape) if isinstance(dim, str)}
+        for tensor in (*spec.inputs, *spec.outputs)
+    }
+    torch.onnx.export(
+        model.handle,
+        form.examples(spec),
+        file,
+        input_names=[tensor.name for tensor in spec.inputs],
+        output_names=[tensor.name for tensor in spec.outputs],
+        dynamic_axes=axes,
+        opset_version=TRACED_OPSET,
+        dynamo=False,
+    )
+    proto = onnx.load_model_from_string(file.getvalue())
+    _strip(proto)
+    return proto

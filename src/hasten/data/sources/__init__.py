@@ -1,0 +1,1 @@
+"""Where samples come from: one file is one source, found by its name."""

@@ -1,0 +1,196 @@
+"""What image folders hold, and the file that their decoded pictures are kept in."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from hasten.errors import BadData
+from hasten.search.store import cache_folder, file_hash, write_aside
+from hasten.types import canonical, digest
+
+ENDINGS = frozenset(
+    (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
+PARTS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+AT_ONCE = 256
+"""Pictures decoded before they are written: bounds the memory."""
+LISTED = 5
+"""Unreadable files that are named."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files in a fixed order, each with its class and its part (empty: no parts)."""
+
+    folder: Path
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...]
+    parts: tuple[str, ...]
+    classes: tuple[str, ...]
+    ignored: int
+
+
+def find(folder: Path) -> Files:
+    """All image files of a folder with sub-folders per class, or per part and class."""
+    if not folder.is_dir():
+        raise BadData(f"Cannot load images: '{folder}' is no folder. Check the path.")
+    inside = _folders(folder)
+    roots = {"": folder}
+    if inside and all(name in PARTS and _folders(path) for name, path in inside.items()):
+        roots = inside
+    classes = sorted({name for root in roots.values() for name in _folders(root)})
+    if len(classes) < 2:
+        found = f"only one, '{classes[0]}'" if classes else "none"
+        raise BadData(
+            f"Cannot load images from '{folder}': it needs a sub-folder for each of two classes "
+            f"or more, and there is {found}. Sort the images into FOLDER/CLASS/ or "
+            "FOLDER/train/CLASS/ and FOLDER/val/CLASS/."
+        )
+    paths, labels, parts, ignored = [], [], [], 0
+    for (part, root), (number, name) in itertools.product(roots.items(), enumerate(classes)):
+        files = [path for path in sorted((root / name).rglob("*")) if _visible_file(path, root)]
+        images = [path for path in files if path.suffix.lower() in ENDINGS]
+        paths += images
+        labels += [number] * len(images)
+        parts += [PARTS.get(part, "")] * len(images)
+        ignored += len(files) - len(images)
+    filled = set(labels)
+    if len(filled) < 2:
+        raise BadData(
+            f"Cannot load images from '{folder}': images of two classes or more are needed, and "
+            f"{len(filled)} of its {len(classes)} class folders hold any. Known endings: "
+            f"{', '.join(sorted(ENDINGS))}."
+        )
+    return Files(folder, tuple(paths), tuple(labels), tuple(parts), tuple(classes), ignored)
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """The visible sub-folders by name, in order."""
+    entries = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    return {entry.name: entry for entry in entries if not entry.name.startswith(".")}
+
+
+def _visible_file(path: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return not hidden and path.is_file()
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pictures of the readable files in order, mapped from disk, and what could not be read."""
+
+    images: np.ndarray
+    readable: np.ndarray
+    unreadable: tuple[str, ...]
+
+
+Decode = Callable[[Path], "np.ndarray | str"]
+"""A picture, or why there is none."""
+
+
+def decoded(
+    files: Files, shape: tuple[int, ...], recipe: str, decode: Decode, limit: float
+) -> Decoded:
+    """All pictures as uint8 ``shape``: from the cache, or decoded into it in threads.
+
+    ``recipe`` names everything but the files that the pictures depend on. More than ``limit``
+    (a share) of unreadable files is ``BadData``.
+    """
+    entry = cache_folder() / "data" / "images" / _key(files, shape, recipe)
+    kept = _read(entry, len(files.paths))
+    if kept is None:
+        with write_aside(entry) as folder:
+            with (folder / "images.npy").open("wb") as file:
+                reasons = _write(file, files, shape, decode, limit)
+            record = {"sha256": file_hash(folder / "images.npy"), "unreadable": reasons}
+            (folder / "record.json").write_text(canonical(record))
+        kept = _read(entry, len(files.paths))
+    if kept is None:
+        raise BadData(
+            f"Cannot read the pictures just written to {entry}: the disk or another program "
+            "changed them. Point HASTEN_CACHE to another disk."
+        )
+    _check_limit(files, list(kept.unreadable), limit)
+    return kept
+
+
+def _key(files: Files, shape: tuple[int, ...], recipe: str) -> str:
+    states = ((path.relative_to(files.folder), path.stat()) for path in files.paths)
+    listed = [[path.as_posix(), state.st_size, state.st_mtime_ns] for path, state in states]
+    return digest(canonical(listed), canonical(shape), recipe)
+
+
+def _read(entry: Path, count: int) -> Decoded | None:
+    """The entry if it is there and whole."""
+    try:
+        record = json.loads((entry / "record.json").read_text())
+        if file_hash(entry / "images.npy") != record["sha256"]:
+            return None
+        images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, KeyError):
+        return None
+    bad = {int(number): reason for number, reason in record["unreadable"]}
+    readable = np.array([number for number in range(count) if number not in bad], np.int64)
+    return Decoded(images, readable, tuple(bad.values()))
+
+
+def _write(
+    file: IO[bytes], files: Files, shape: tuple[int, ...], decode: Decode, limit: float
+) -> list[tuple[int, str]]:
+    """Write an ``.npy`` file row by row; returns number and reason of each unreadable file.
+
+    Plain writes, not a map: on a full disk they fail with an error that can be told.
+    """
+    _header(file, (len(files.paths), *shape))
+    start, rows = file.tell(), 0
+    unreadable: list[tuple[int, str]] = []
+    for number, picture in enumerate(_in_threads(files.paths, decode)):
+        if isinstance(picture, str):
+            unreadable.append(
+                (number, f"{files.paths[number].relative_to(files.folder)}: {picture}")
+            )
+            _check_limit(files, [reason for _, reason in unreadable], limit)
+        else:
+            file.write(np.ascontiguousarray(picture).data)
+            rows += 1
+    file.seek(0)
+    _header(file, (rows, *shape))
+    if file.tell() != start:
+        raise BadData("Cannot write pictures: this NumPy's .npy header has no room to grow.")
+    return unreadable
+
+
+def _header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    """NumPy pads the header for any length of the first axis, so it can be written again."""
+    described = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, described)
+
+
+def _in_threads(paths: tuple[Path, ...], decode: Decode) -> Iterator[np.ndarray | str]:
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(paths), AT_ONCE):
+            yield from pool.map(decode, paths[start : start + AT_ONCE])
+
+
+def _check_limit(files: Files, reasons: list[str], limit: float) -> None:
+    if len(reasons) > limit * len(files.paths):
+        raise BadData(
+            f"Cannot load images from '{files.folder}': {len(reasons)} or more of its "
+            f"{len(files.paths)} files are unreadable, above the limit of {limit:.1%} "
+            f"({'; '.join(reasons[:LISTED])}). Mend or remove them, or raise the limit: "
+            "images:FOLDER?unreadable=0.2."
+        )

@@ -1,0 +1,189 @@
+"""Folders of images: one sub-folder per class, or ``train``, ``val`` and ``test`` of such.
+
+**Source:** the folder layout of torchvision's ``ImageFolder``; resizing as Pillow's
+``ImageOps.fit`` does it in one step: the shorter side fills the size, the rest is cut off around
+the centre, bilinear with antialiasing. EXIF orientation is applied first.
+
+    images:photos                           size and channels as the model takes them, else 224
+    images:photos?size=160&unreadable=0.1   up to a tenth of the files may be unreadable
+    images:photos?size=192,256              height and width
+    images:photos?crop=0.875                the central 7/8 only, as ImageNet models are tested
+    images:photos?mean=0.5&std=0.5          (x / 255 - 0.5) / 0.5 instead of ImageNet's figures
+
+Pictures are decoded once into a file that is mapped from then on. It is found again by the names,
+sizes and dates of all files, and by the options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hasten.data.sources._folders import LISTED, Decoded, Files, decoded, find
+from hasten.data.sources._pixels import PixelOptions, declared
+from hasten.errors import BadData
+from hasten.plugin import DataSource
+from hasten.types import Data, Normalisation, Spec, TensorSpec
+
+PREFIX = "images:"
+DEFAULT_SIZE = 224
+IMAGENET = Normalisation(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET_GREY = Normalisation(1 / 255, (0.449,), (0.226,))
+"""Means over the channels: what single-channel copies of ImageNet models are given."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The array a picture becomes: ``channels`` 1 (grey) or 3 (RGB), first or last."""
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    axis: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        plane = [self.height, self.width]
+        plane.insert(self.axis - 1, self.channels)
+        return tuple(plane)
+
+
+class Images(DataSource):
+    """A folder of labelled images."""
+
+    order = 20
+    spelling = "images:FOLDER"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(PixelOptions):
+        size: int | tuple[int, ...] | None = None
+        """Height and width, or one number for both. ``None``: the model's, else 224."""
+        crop: float = 1.0
+        """The share of the shorter side that is kept, above 0 and up to 1."""
+        unreadable: float = 0.05
+        """The share of files that may be unreadable."""
+
+    def sniff(self, what: Any) -> bool:
+        return isinstance(what, str) and what.startswith(PREFIX)
+
+    def load(self, what: Any, spec: Spec | None, options: Any) -> Data:
+        if not 0 < options.crop <= 1 or not 0 <= options.unreadable < 1:
+            raise BadData(
+                f"Cannot load '{what}' with crop={options.crop} and unreadable="
+                f"{options.unreadable}: crop is above 0 and up to 1, unreadable from 0 below 1."
+            )
+        folder = Path(what.removeprefix(PREFIX)).expanduser()
+        files = find(folder)
+        layout = _layout(what, spec, options.size)
+        decode = partial(_decode, layout=layout, crop=options.crop)
+        recipe = f"crop {options.crop}, Pillow {_pillow_version()}"
+        made = decoded(files, layout.shape, recipe, decode, options.unreadable)
+        normalisation, why = _normalisation(layout, spec, options)
+        return Data(
+            str(what),
+            {layout.name: made.images},
+            np.array(files.labels, np.int64)[made.readable],
+            "classification",
+            files.classes,
+            _splits(files, made),
+            {layout.name: normalisation},
+            str(folder.resolve()),
+            notes=(why, *_notes(files, made)),
+        )
+
+
+def _layout(what: str, spec: Spec | None, size: Any) -> Layout:
+    """What the model's image input asks for, with ``size`` put over it."""
+    given = (size, size) if isinstance(size, int) else size
+    if given is not None and (len(given) != 2 or not all(isinstance(n, int) for n in given)):
+        raise BadData(f"Cannot load '{what}': size is HEIGHT,WIDTH or one number, not {size!r}.")
+    if given is not None and min(given) < 1:
+        raise BadData(f"Cannot load '{what}': size={size!r} must be 1 or more.")
+    layout = _layout_of(what, spec) if spec else Layout("images", DEFAULT_SIZE, DEFAULT_SIZE, 3, 1)
+    return replace(layout, height=given[0], width=given[1]) if given else layout
+
+
+def _layout_of(what: str, spec: Spec) -> Layout:
+    for tensor in spec.inputs:
+        for axis in (1, 3):
+            if len(tensor.shape) == 4 and tensor.shape[axis] in (1, 3):
+                return _layout_along(tensor, axis)
+    raise BadData(
+        f"Cannot load '{what}' for this model: none of its inputs takes images of 1 or 3 channels "
+        f"({'; '.join(map(str, spec.inputs))}). Give arrays in a .npz file."
+    )
+
+
+def _layout_along(tensor: TensorSpec, axis: int) -> Layout:
+    plane = [dim for place, dim in enumerate(tensor.shape) if place not in (0, axis)]
+    height, width = (dim if isinstance(dim, int) else DEFAULT_SIZE for dim in plane)
+    channels = tensor.shape[axis]
+    return Layout(tensor.name, height, width, 1 if channels == 1 else 3, axis)
+
+
+def _pillow_version() -> str:
+    import PIL
+
+    return PIL.__version__
+
+
+def _decode(path: Path, layout: Layout, crop: float) -> np.ndarray | str:
+    """One file as ``layout`` wants it, or why it cannot be read."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            picture = ImageOps.fit(
+                _eight_bit(upright).convert("L" if layout.channels == 1 else "RGB"),
+                (layout.width, layout.height),
+                Image.Resampling.BILINEAR,
+                bleed=(1 - crop) / 2,
+            )
+    except Exception as error:  # a decoder may raise anything; the file is counted and named
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    pixels = np.asarray(picture).reshape(layout.height, layout.width, layout.channels)
+    return pixels.transpose(2, 0, 1) if layout.axis == 1 else pixels
+
+
+def _eight_bit(image: Any) -> Any:
+    """Pictures of 16 bits brought to 8; Pillow's own conversion would clip them to white."""
+    if not image.mode.startswith("I"):
+        return image
+    from PIL import Image
+
+    return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+
+
+def _splits(files: Files, made: Decoded) -> dict[str, np.ndarray]:
+    parts = np.array(files.parts)[made.readable]
+    return {str(part): np.flatnonzero(parts == part) for part in np.unique(parts) if part}
+
+
+def _normalisation(layout: Layout, spec: Spec | None, options: Any) -> tuple[Normalisation, str]:
+    """The user's, else the model's, else ImageNet's; with a note that says which."""
+    if asked := declared(options, layout.channels, layout.axis):
+        return asked, "Pixels are normalised as asked for."
+    if spec is not None and layout.name in spec.normalisation:
+        return spec.normalisation[layout.name], "Pixels are normalised as the model declares."
+    usual = IMAGENET if layout.channels == 3 else IMAGENET_GREY
+    return replace(usual, axis=layout.axis), (
+        "Pixels are normalised with ImageNet's mean and deviation, because nothing else was "
+        "declared; set others with ?mean=...&std=..."
+    )
+
+
+def _notes(files: Files, made: Decoded) -> list[str]:
+    notes = []
+    if made.unreadable:
+        named = "; ".join(made.unreadable[:LISTED])
+        more = " and more" if len(made.unreadable) > LISTED else ""
+        notes.append(f"{len(made.unreadable)} unreadable images were skipped ({named}{more}).")
+    if files.ignored:
+        notes.append(f"{files.ignored} files that are no images by their ending were ignored.")
+    return notes

@@ -1,0 +1,79 @@
+"""Describe a model or a bundle: what goes in and out, how large it is, what is known about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hasten import plugin
+from hasten.bundle import read_manifest
+from hasten.plugin import Source
+from hasten.search import space
+from hasten.search.space import Situation
+from hasten.search.store import Store
+from hasten.search.workshop import Workshop
+from hasten.types import Plan, Spec, TensorSpec, Workload
+
+
+def model(
+    what: str,
+    *,
+    weights: str | None = None,
+    trust: bool = False,
+    shapes: tuple[TensorSpec, ...] = (),
+) -> dict[str, Any]:
+    """What a source model is, as a JSON-ready record; loads it in a child process."""
+    target = plugin.targets.get("cpu").probe()
+    workshop = Workshop(Store(), target)
+    try:
+        source = Source(what, weights, trust, shapes, (os.getcwd(),))
+        note = workshop.ingest(source, {})
+    finally:
+        workshop.close()
+    spec = Spec.from_json(note["spec"])
+    traits = frozenset(note["traits"])
+    exportable = note["held"] == "store"
+    situation = Situation(note["form"], traits, spec, target, Workload(), exportable=exportable)
+    plans = [plan.name for plan in space.plans(situation)]
+    shown = {
+        "model": what,
+        "form": note["form"],
+        **_tensors(spec),
+        "parameters": f"{note['parameters']:,}",
+        "multiply-adds": f"{note['macs']:,} per sample" if note["macs"] else "unknown",
+        "traits": ", ".join(sorted(traits)) or "none",
+        "size": f"{note['size_bytes'] / 1e6:.1f} MB",
+        "can be tried": f"{len(plans)} plans: " + "; ".join(plans[:6]),
+    }
+    record = {key: note[key] for key in ("form", "spec", "traits", "parameters", "macs", "hash")}
+    return {**record, "plans": plans, "shown": shown, "next": f"hasten optimize {what}"}
+
+
+def bundle(path: Path) -> dict[str, Any]:
+    """What a bundle holds, as a JSON-ready record."""
+    manifest = read_manifest(path)
+    note: Mapping[str, Any] = manifest["model"]
+    plan = Plan.from_json(manifest["plan"])
+    spec = Spec.from_json(note["spec"])
+    size = sum(facts["bytes"] for facts in manifest["files"].values())
+    shown = {
+        "bundle": str(path),
+        "verdict": manifest["evidence"]["verdict"]["sentence"],
+        "runs as": plan.name,
+        **_tensors(spec),
+        "measured at": f"batch {manifest['workload']['batch']}",
+        "needs": ", ".join(f"{n} {v}" for n, v in manifest["requires"].items()),
+        "size": f"{size / 1e6:.1f} MB in {len(manifest['files'])} files",
+        "made by": f"hasten {manifest['hasten']}, {manifest['created']}",
+    }
+    record = {key: manifest[key] for key in ("schema", "plan", "workload", "requires", "model")}
+    return {**record, "shown": shown, "next": f"hasten bench {path}"}
+
+
+def _tensors(spec: Spec) -> dict[str, str]:
+    return {
+        "inputs": "\n".join(map(str, spec.inputs)),
+        "outputs": "\n".join(map(str, spec.outputs)),
+    }

@@ -1,0 +1,1 @@
+"""Engines: runtimes that execute a model, one file each."""

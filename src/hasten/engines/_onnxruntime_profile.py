@@ -1,0 +1,151 @@
+"""What ONNX Runtime's own profiler says about one call: kernels, precision, multiply-adds.
+
+**Source:** the JSON trace of ``SessionOptions.enable_profiling`` (ONNX Runtime 1.20 to 1.31). The
+trace leaves prepacked weights out of a kernel's input shapes, so a second session without
+prepacking, which runs the same kernels in the same order, tells the shapes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hasten.types import Arrays, Kernel
+
+CALLS = 3
+"""Calls of the profiled session; the first one warms up."""
+_SUFFIX = "_kernel_time"
+_NO_PREPACKING = {"session.disable_prepacking": "1"}
+
+MakeSession = Callable[[str, Mapping[str, str]], Any]
+"""Makes a session that writes its trace to files of a prefix, with extra configuration."""
+
+
+def kernels(make: MakeSession, arrays: Arrays) -> list[Kernel]:
+    """The kernels of one call, in order, with their mean time over a few calls."""
+    timed = _events(make, {}, arrays, CALLS)[1:]
+    shapes = _events(make, _NO_PREPACKING, arrays, 1)[0]
+    if len(shapes) != len(timed[0]):
+        shapes = timed[0]
+    found = []
+    for place, event in enumerate(timed[0]):
+        told = shapes[place]["args"]
+        microseconds = [call[place]["dur"] for call in timed if place < len(call)]
+        op = str(event["args"]["op_name"])
+        found.append(
+            Kernel(
+                name=str(event["name"]).removesuffix(_SUFFIX),
+                op=op,
+                precision=precision(op, told["input_type_shape"]),
+                seconds=sum(microseconds) / len(microseconds) / 1e6,
+                macs=multiply_adds(op, told["input_type_shape"], told["output_type_shape"]),
+            )
+        )
+    return found
+
+
+def _events(
+    make: MakeSession, config: Mapping[str, str], arrays: Arrays, calls: int
+) -> list[list[dict[str, Any]]]:
+    """The kernel events of every call of a session made for this."""
+    with TemporaryDirectory(prefix="hasten-") as folder:
+        session = make(str(Path(folder) / "trace"), config)
+        for _ in range(calls):
+            session.run(None, arrays)
+        trace = json.loads(Path(session.end_profiling()).read_text())
+    starts = sorted(event["ts"] for event in trace if event["name"] == "model_run")
+    found: list[list[dict[str, Any]]] = [[] for _ in range(calls)]
+    for event in trace:
+        if event["cat"] == "Node" and event["name"].endswith(_SUFFIX):
+            call = sum(event["ts"] >= start for start in starts) - 1
+            found[call].append(event)
+    return found
+
+
+_INT8 = frozenset(
+    {
+        "ConvInteger",
+        "DynamicQuantizeLSTM",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "QAttention",
+        "QGemm",
+    }
+)
+_NAMES = {
+    "float": "f32",
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "double": "f64",
+    "uint8": "int8",
+    "int8": "int8",
+}
+
+
+def precision(op: str, inputs: Sequence[Mapping[str, Any]]) -> str:
+    """The arithmetic of a kernel: by its name, else by the type of its first input."""
+    if op in _INT8 or op.startswith("QLinear"):
+        return "int8"
+    first = next(iter(inputs[0]), "float") if inputs else "float"
+    return _NAMES.get(first, first)
+
+
+Shape = Sequence[int]
+_CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "FusedConv", "NhwcFusedConv"})
+_PRODUCTS = frozenset(
+    {
+        "MatMul",
+        "FusedMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "DynamicQuantizeMatMul",
+        "QLinearMatMul",
+        "TransposeMatMul",
+        "MatMulNBits",
+    }
+)
+_CELLS = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
+
+
+def multiply_adds(
+    op: str, inputs: Sequence[Mapping[str, Shape]], outputs: Sequence[Mapping[str, Shape]]
+) -> int:
+    """Multiply-adds of a kernel from the trace's types and shapes; 0 where it has none."""
+    given = [next(iter(entry.values()), ()) for entry in inputs]
+    made = [next(iter(entry.values()), ()) for entry in outputs]
+    if len(given) < 2 or not made:
+        return 0
+    first, second, output = given[0], given[1], made[0]
+    if op in _CONVOLUTIONS or op in {"QLinearConv", "ConvTranspose"}:
+        kernel = given[3] if op == "QLinearConv" else second
+        return math.prod(first if op == "ConvTranspose" else output) * math.prod(kernel[1:])
+    if op in {"Gemm", "FusedGemm", "QGemm"}:
+        return math.prod(output) * (math.prod(first) // max(output[0], 1))
+    if op in _PRODUCTS:
+        return math.prod(output) * _depth(first, output)
+    if op in _CELLS:
+        return first[0] * first[1] * (math.prod(second) + math.prod(given[2]))
+    if op in {"Attention", "QAttention", "MultiHeadAttention"}:
+        return _attention(first, second)
+    return 0
+
+
+def _depth(first: Shape, output: Shape) -> int:
+    """The length of the sums in a product, whether its first factor is transposed or not."""
+    if len(first) < 2 or len(output) < 2:
+        return first[-1] if first else 0
+    return first[-1] * first[-2] // max(output[-2], 1) if len(first) == len(output) else first[-1]
+
+
+def _attention(query: Shape, other: Shape) -> int:
+    """Scores and their product with the values; before them the projection of all three, where
+    the operator takes its weights ``(features, 3 * hidden)`` instead of keys."""
+    if len(other) == 2:
+        batch, length, _ = query
+        return batch * length * (math.prod(other) + 2 * length * other[1] // 3)
+    return 2 * math.prod(query) * other[-2]

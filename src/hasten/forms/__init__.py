@@ -1,0 +1,1 @@
+"""Forms: how a model is held in memory and kept on disk, one file each."""

@@ -1,0 +1,1 @@
+"""Front ends: one file reads one source framework's models."""

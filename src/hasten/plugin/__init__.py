@@ -1,0 +1,51 @@
+"""What every plug-in is, the families they belong to, and how they are found.
+
+A plug-in is one file in its family's folder holding one class. The file name is its public name
+and the folder its registration; nothing is imported until it is asked for. Packages outside
+Hasten register under the entry-point group ``hasten.<family>``.
+
+The base classes own ``__call__``: installed? fits this model? options valid? then the author's
+one method, then the family's promise is checked and a ``Step`` is written to the history.
+"""
+
+from __future__ import annotations
+
+from hasten.plugin.base import Facts, Plugin, distribution, requirement_name
+from hasten.plugin.finding import (
+    FAMILIES,
+    Family,
+    converters,
+    engines,
+    forms,
+    frontends,
+    sources,
+    targets,
+    techniques,
+)
+from hasten.plugin.models import Converter, Form, Frontend, Source, Technique
+from hasten.plugin.running import DataSource, Engine, Runner, Target
+
+__all__ = [
+    "FAMILIES",
+    "Converter",
+    "DataSource",
+    "Engine",
+    "Facts",
+    "Family",
+    "Form",
+    "Frontend",
+    "Plugin",
+    "Runner",
+    "Source",
+    "Target",
+    "Technique",
+    "converters",
+    "distribution",
+    "engines",
+    "forms",
+    "frontends",
+    "requirement_name",
+    "sources",
+    "targets",
+    "techniques",
+]

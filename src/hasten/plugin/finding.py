@@ -1,0 +1,87 @@
+"""How plug-ins are found: by file name, imported only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+from hasten.errors import BrokenContract, UnknownName
+from hasten.plugin.base import Plugin
+from hasten.plugin.models import Converter, Form, Frontend, Technique
+from hasten.plugin.running import DataSource, Engine, Target
+
+P = TypeVar("P", bound=Plugin)
+
+
+class Family(Generic[P]):
+    """All plug-ins of one kind, found by file name and imported when asked for."""
+
+    def __init__(self, base: type[P]) -> None:
+        self.base = base
+        self.name = base.family
+        self.package = f"hasten.{base.family}"
+
+    def names(self) -> list[str]:
+        """Public names in alphabetical order, those of outside packages included."""
+        folder = Path(__file__).parents[1].joinpath(*self.name.split("."))
+        own = [m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_")]
+        return sorted({*own, *self._outside()})
+
+    def _outside(self) -> dict[str, str]:
+        points = importlib.metadata.entry_points(group=self.package)
+        return {point.name: point.value for point in points}
+
+    def get(self, name: str) -> P:
+        """The plug-in called ``name``."""
+        return self._kind(name)()
+
+    def _kind(self, name: str) -> type[P]:
+        if name not in self.names():
+            raise UnknownName.among(self.name[:-1].replace(".", " "), name, self.names())
+        module = importlib.import_module(self._outside().get(name, f"{self.package}.{name}"))
+        kinds = [
+            kind
+            for kind in vars(module).values()
+            if inspect.isclass(kind)
+            and issubclass(kind, self.base)
+            and kind.__module__ == module.__name__
+            and not inspect.isabstract(kind)
+        ]
+        if len(kinds) != 1:
+            raise BrokenContract(
+                f"{module.__name__} must hold exactly one {self.base.__name__}, not {len(kinds)}."
+            )
+        kind: type[P] = kinds[0]
+        return kind
+
+    def all(self) -> Iterator[P]:
+        """Every plug-in that can be imported. The doctor reports those that cannot."""
+        for name in self.names():
+            try:
+                yield self.get(name)
+            except ImportError:
+                continue
+
+    def available(self) -> Iterator[P]:
+        """Every plug-in whose packages are installed."""
+        return (plugin for plugin in self.all() if plugin.installed())
+
+
+# mypy cannot see that these abstract classes are only keys here.
+forms: Family[Form] = Family(Form)  # type: ignore[type-abstract]
+frontends: Family[Frontend] = Family(Frontend)  # type: ignore[type-abstract]
+converters: Family[Converter] = Family(Converter)  # type: ignore[type-abstract]
+techniques: Family[Technique] = Family(Technique)  # type: ignore[type-abstract]
+engines: Family[Engine] = Family(Engine)  # type: ignore[type-abstract]
+targets: Family[Target] = Family(Target)  # type: ignore[type-abstract]
+sources: Family[DataSource] = Family(DataSource)  # type: ignore[type-abstract]
+
+FAMILIES: Mapping[str, Family[Any]] = MappingProxyType(
+    {f.name: f for f in (frontends, forms, converters, techniques, engines, targets, sources)}
+)

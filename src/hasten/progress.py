@@ -1,0 +1,27 @@
+"""How a long road tells what it is doing. The roads speak to ``Progress``; the terminal draws it."""
+
+from __future__ import annotations
+
+from hasten.types import Trial
+
+
+class Progress:
+    """Told what happens, in order. This one says nothing; override what you want to show."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """A new stage begins; ``total`` is its number of steps where it is known."""
+
+    def doing(self, text: str) -> None:
+        """What is being built or measured right now."""
+
+    def done(self, trial: Trial) -> None:
+        """A candidate was built, or failed."""
+
+    def best(self, text: str) -> None:
+        """The best candidate so far, in words."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+    def deadline(self, seconds: float) -> None:
+        """How many seconds of the budget are left."""

@@ -1,0 +1,1 @@
+"""The page's sections as plain rows: one file per group of sections, no HTML."""

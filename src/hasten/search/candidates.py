@@ -1,0 +1,267 @@
+"""The candidates: the reference first, then plans cheapest first, rescued and refined.
+
+Every candidate is built and judged on the selection samples here; nothing is decided by speed but
+the order, and who is hopeless. The test samples are not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hasten import metrics
+from hasten.errors import Unsupported
+from hasten.evidence import Evidence
+from hasten.plugin import Facts
+from hasten.progress import Progress
+from hasten.search import space
+from hasten.search.ground import Original
+from hasten.search.rescue import Rescue
+from hasten.search.settings import Settings
+from hasten.search.space import Situation
+from hasten.search.workshop import Workshop
+from hasten.types import Plan, Score, Trial, Workload
+
+BUILD_SHARE = 0.62
+"""The share of the budget after which no further candidate is built."""
+HOPELESS = 2.5
+"""A candidate this many times slower than the fastest so far does not enter the race."""
+CONTENDERS = 8
+REFINED = 2
+FIRST_SAMPLES = 16
+SELECTION_SECONDS, TEST_SECONDS = 6.0, 20.0
+"""What reading the samples once may take, of a budget of 300 s."""
+OUTPUT_BYTES = 2**29
+
+
+@dataclass
+class Candidates:
+    """Everything tried so far, and the means to try more."""
+
+    workshop: Workshop
+    original: Original
+    settings: Settings
+    workload: Workload
+    limit: metrics.Limit
+    target: Facts
+    progress: Progress
+    evidence: Evidence
+    seconds_left: Callable[[], float]
+    trials: list[Trial] = field(default_factory=list)
+    tried: set[Plan] = field(default_factory=set)
+    broken: frozenset[str] = frozenset()
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def situation(self) -> Situation:
+        """What decides which plans make sense; changes as converters prove broken."""
+        return Situation(
+            self.original.note["form"],
+            self.original.traits,
+            self.original.spec,
+            self.target,
+            self.workload,
+            exact_only=self.original.data is None,
+            broken=self.broken,
+            only=self.settings.engines,
+            exportable=self.original.exportable,
+        )
+
+    @property
+    def reference(self) -> Trial:
+        """The user's model as it runs now: the first trial."""
+        return self.trials[0]
+
+    # --- the reference ---
+
+    def build_reference(self) -> None:
+        """Run the model as its own framework does, and fix how many samples every part reads."""
+        plan = space.reference_plan(self.situation)
+        if plan is None:
+            raise Unsupported(
+                f"Cannot run a model in form '{self.original.note['form']}' here: no engine for it "
+                "is installed. Install one: pip install 'hasten[onnxruntime,openvino]'."
+            )
+        self.progress.doing(plan.name)
+        first = self.workshop.build(plan, FIRST_SAMPLES, None)
+        if first.status != "failed":
+            self.counts = self._sample_counts(first)
+            first = self.workshop.build(plan, self.counts["selection"], None)
+        if first.status == "failed":
+            raise Unsupported(f"Your model does not run here: {first.error}{self._advice()}")
+        first.status = "reference"
+        self._keep(first)
+        self.progress.done(first)
+
+    def _advice(self) -> str:
+        """What may help a model that does not run on made-up inputs."""
+        if self.original.data is not None:
+            return ""
+        sizes = ", ".join(f"{name}={size}" for name, size in self.original.sizes.items())
+        free = f" Its free dimensions were set to {sizes}: set them with --size." if sizes else ""
+        return f" It was given made-up inputs.{free} Or give real ones with --data."
+
+    def _sample_counts(self, first: Trial) -> dict[str, int]:
+        """How many samples of each part are read: a power of two that fits the time.
+
+        Fixed before any candidate is known, and rounded so that a repeated search reads as many.
+        """
+        per_sample = max(first.seconds_per_call or 0.0, 1e-5) / self.workload.batch
+        share = self.settings.budget_seconds / 300.0 / per_sample
+        room = max(64, OUTPUT_BYTES // max(1, int(first.facts["output_bytes_per_sample"])))
+        return {
+            part: min(max(256, 2 ** int(np.log2(max(seconds * share, 1.0)))), room)
+            for part, seconds in (("selection", SELECTION_SECONDS), ("test", TEST_SECONDS))
+        }
+
+    def _keep(self, trial: Trial) -> Trial:
+        self.trials.append(trial)
+        self.tried.add(trial.plan)
+        return trial
+
+    # --- all others ---
+
+    def build_all(self) -> None:
+        """Build plans, cheap and likely ones first, until the budget's share is used."""
+        queue = self._new_plans()
+        self.progress.stage("building candidates", len(queue))
+        while queue and self._time_for(queue[0]):
+            trial = self._try(queue.pop(0))
+            if trial.status == "failed" and self._learned_broken(trial):
+                queue = self._new_plans()
+            elif trial.status == "broken":
+                self._rescue(trial)
+        self._refine()
+        for plan in queue:
+            self.evidence.skip(plan, "the budget was used up before it")
+
+    def _new_plans(self) -> list[Plan]:
+        return [plan for plan in space.plans(self.situation) if plan not in self.tried]
+
+    def _time_for(self, plan: Plan) -> bool:
+        kept = (1.0 - BUILD_SHARE) * self.settings.budget_seconds
+        return self.seconds_left() - 0.5 * space.estimate(plan) > kept
+
+    def _try(self, plan: Plan) -> Trial:
+        """Build one plan and judge it on the selection samples."""
+        self.progress.doing(plan.name)
+        stem = self.reference_outputs("selection")
+        trial = self._keep(self.workshop.build(plan, self.counts["selection"], stem))
+        if trial.status == "built":
+            self._judge_selection(trial)
+        self.progress.done(trial)
+        if found := self.promising:
+            self.progress.best(
+                f"{found[0].plan.name} ({self._times(found[0]):.2f}x, not yet proven)"
+            )
+        return trial
+
+    def _times(self, trial: Trial) -> float:
+        """How many times faster than the reference a trial looked when it was built."""
+        return (self.reference.seconds_per_call or 0.0) / (trial.seconds_per_call or np.inf)
+
+    def _learned_broken(self, trial: Trial) -> bool:
+        """Whether a failure was at a converter or a clean step, which other plans then avoid."""
+        blamed = {
+            use.name
+            for family, use in trial.plan.steps
+            if f"'{use.name}'" in trial.error and (family == "converters" or not use.options)
+        }
+        fresh = frozenset(blamed) - self.broken
+        self.broken = self.broken | fresh
+        return bool(fresh)
+
+    def _rescue(self, trial: Trial) -> None:
+        """Keep the worst layers in float until the limit holds, by bisection."""
+        if space.keepable(trial.plan) is None:
+            return
+        trial.layers = self.workshop.layers(trial.plan)
+        rescue = Rescue(trial.layers)
+        while (keep := rescue.keep()) is not None:
+            plan = space.keeping(trial.plan, keep)
+            if plan in self.tried or not self._time_for(plan):
+                return
+            rescue.judged(self._try(plan).status == "built")
+
+    def _refine(self) -> None:
+        """Finer settings of the most promising candidates."""
+        for trial in self.promising[:REFINED]:
+            traits = frozenset(trial.facts["traits"])
+            for plan in space.refinements(self.situation, trial.plan, traits, trial.facts["form"]):
+                if plan not in self.tried and self._time_for(plan):
+                    self._try(plan)
+
+    # --- judging on the selection samples ---
+
+    def _judge_selection(self, trial: Trial) -> None:
+        """Equivalent, within the limit, or broken, as a point on the selection samples."""
+        if is_equivalent(trial):
+            n, difference = self.counts["selection"], trial.difference or 0.0
+            trial.scores.append(metrics.equivalent_score("selection", n, difference))
+            return
+        if self.original.data is None:
+            trial.status = "wrong"
+            trial.error = (
+                f"its outputs differ by {trial.difference or np.nan:.1e} of their range; without "
+                "data only equivalent candidates are accepted. Give --data."
+            )
+            return
+        score = self.score(trial, "selection", alpha=0.05)
+        trial.scores.append(score)
+        if score.verdict == "broken":
+            trial.status = "broken"
+            loss = f"loses {score.drop:.4g}" if score.drop is not None else f"is {score.value:.4g}"
+            trial.error = f"{score.metric} {loss}, the limit is {score.limit:g}"
+
+    def score(self, trial: Trial, part: str, alpha: float) -> Score:
+        """A trial judged against the limit on one part; reads that part."""
+        stem = self.reference_outputs(part)
+        answers = [
+            self.workshop.evaluate(self.reference.plan, part, self.counts[part], None),
+            self.workshop.evaluate(trial.plan, part, self.counts[part], stem),
+        ]
+        before, after = map(self.workshop.statistics, answers)
+        return metrics.judge(self.limit, before, after, split=part, alpha=alpha)
+
+    def accuracy(self, trial: Trial, part: str) -> np.ndarray | None:
+        """Accuracy's statistics over a part that was read before, for tables per class."""
+        stem = None if trial is self.reference else self.reference_outputs(part)
+        answer = self.workshop.evaluate(trial.plan, part, self.counts[part], stem)
+        return self.workshop.accuracy(answer)
+
+    def reference_outputs(self, part: str) -> str:
+        """The stem of the reference's outputs over a part, computed once."""
+        count = self.counts[part]
+        self.workshop.evaluate(self.reference.plan, part, count, None)
+        return self.workshop.outputs_stem(self.reference.plan, count)
+
+    # --- who may race ---
+
+    @property
+    def promising(self) -> list[Trial]:
+        """Candidates within the limit so far, the quickest (or smallest) first."""
+        return sorted((t for t in self.trials if t.status == "built"), key=self.rank)
+
+    def rank(self, trial: Trial) -> float:
+        """What to sort by before anything is measured well."""
+        if self.settings.objective == "size":
+            return float(trial.size_bytes or np.inf)
+        return trial.seconds_per_call or np.inf
+
+    def entrants(self) -> list[Trial]:
+        """The candidates worth measuring, at most ``CONTENDERS``; the others are dominated."""
+        found = self.promising
+        slowest = HOPELESS * self.rank(found[0]) if found else 0.0
+        for place, trial in enumerate(found):
+            if place >= CONTENDERS or self.rank(trial) > slowest:
+                trial.status = "dominated"
+                trial.error = f"{self._times(trial):.2f}x the reference's speed when it was built"
+        return [trial for trial in found if trial.status == "built"]
+
+
+def is_equivalent(trial: Trial) -> bool:
+    """Whether outputs agree within 1e-4 of their range and no decision changed."""
+    close = trial.difference is not None and trial.difference <= metrics.EQUIVALENT
+    return close and trial.facts.get("decisions_changed") == 0

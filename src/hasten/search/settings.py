@@ -1,0 +1,109 @@
+"""What the user asked of a search, checked before anything is read or written."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hasten import plugin
+from hasten.errors import BadInput, NotInstalled, UnknownName
+from hasten.types import BATCH, TensorSpec, Workload
+
+OBJECTIVES = ("latency", "throughput", "size")
+ACCEPTS = ("unproven",)
+
+
+def seconds(text: str | float) -> float:
+    """A duration: a number of seconds, or text such as ``90s``, ``5m``, ``1h``, ``1h30m``."""
+    if isinstance(text, int | float):
+        value = float(text)
+    else:
+        whole = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+        if not whole or not text.strip():
+            raise BadInput(f"Cannot read the duration '{text}'. Write it as 90s, 5m or 1h30m.")
+        hours, minutes, rest = (float(part or 0) for part in whole.groups())
+        value = hours * 3600 + minutes * 60 + rest
+    if not (value > 0 and math.isfinite(value)):
+        raise BadInput(f"Cannot use a budget of {text}: it must be above 0. Try 5m.")
+    return value
+
+
+def shape(text: str) -> TensorSpec:
+    """An input's shape as the user writes it: ``x=batch,3,224,224`` or ``ids=batch,128:int64``."""
+    whole = re.fullmatch(r"(?:(?P<name>[^=]*)=)?(?P<dims>[\w.,]+)(?::(?P<dtype>\w+))?", text)
+    if not whole:
+        raise BadInput(
+            f"Cannot read the shape '{text}'. Write it as name=batch,3,224,224 or "
+            "name=batch,128:int64."
+        )
+    dims = tuple(int(d) if d.isdigit() else d for d in whole["dims"].split(","))
+    return TensorSpec(whole["name"] or "", whole["dtype"] or "float32", dims)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options of ``optimize``; see there for what each means."""
+
+    metric: str | None = None
+    max_drop: float | None = None
+    floor: float | None = None
+    objective: str = "latency"
+    batch: int = 1
+    threads: int | None = None
+    target: str = "cpu"
+    budget_seconds: float = 300.0
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    shapes: tuple[TensorSpec, ...] = ()
+    accept: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    out: Path | None = None
+    memory_bytes: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for what, value in (("objective", OBJECTIVES), ("target", plugin.targets.names())):
+            if getattr(self, what) not in value:
+                raise UnknownName.among(what, getattr(self, what), value)
+        for name in self.accept:
+            if name not in ACCEPTS:
+                raise UnknownName.among("verdict to accept", name, ACCEPTS)
+        _positive("batch", self.batch)
+        if self.threads is not None:
+            _positive("threads", self.threads)
+        if self.max_drop is not None and self.floor is not None:
+            raise BadInput("Cannot use --max-drop and --floor together. Give one of them.")
+        if self.max_drop is not None and not 0 <= self.max_drop < 1:
+            raise BadInput(
+                f"Cannot use --max-drop {self.max_drop}: it is a share from 0 up to 1 "
+                "(0.01 is one percentage point)."
+            )
+        if self.floor is not None and not math.isfinite(self.floor):
+            raise BadInput(f"Cannot use --floor {self.floor}: it must be a finite number.")
+        for name, size in self.sizes.items():
+            _positive(f"size {name}", size)
+            if name == BATCH:
+                raise BadInput("Cannot set the batch with --size. Use --batch.")
+        for name in self.engines:
+            _installed(name)
+
+    def workload(self, sizes: Mapping[str, int]) -> Workload:
+        """The workload, with every free dimension bound by ``sizes``."""
+        return Workload(
+            self.batch, tuple(sorted(sizes.items())), self.threads, self.objective, self.target
+        )
+
+
+def _positive(what: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadInput(f"Cannot use --{what} {value!r}: it must be a whole number from 1 on.")
+
+
+def _installed(engine: str) -> None:
+    verdict = plugin.engines.get(engine).installed()
+    if not verdict:
+        raise NotInstalled(
+            f"Cannot use engine '{engine}': {verdict.why}. Install it: {verdict.fix}."
+        )

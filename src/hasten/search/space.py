@@ -1,0 +1,198 @@
+"""The space of plans: what could be tried on this model, on this machine, under this limit.
+
+Nothing here names a plug-in. Converters span the routes between forms; techniques and engines
+say by their traits whether they fit and which options are worth trying. Impossible plans are
+pruned before anything is built; cheap ones come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hasten import plugin
+from hasten.plugin import Engine, Facts, Technique
+from hasten.types import Plan, Spec, Use, Workload
+
+Steps = tuple[tuple[str, Use], ...]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything that decides which plans make sense.
+
+    ``exact_only``: no data, so nothing may change the outputs. ``broken``: converters and clean
+    techniques that already failed on this model. ``only``: engines the user restricts to.
+    """
+
+    form: str
+    traits: frozenset[str]
+    spec: Spec
+    target: Facts
+    workload: Workload
+    exact_only: bool = False
+    broken: frozenset[str] = frozenset()
+    only: tuple[str, ...] = ()
+    exportable: bool = True
+
+
+def routes(start: str, broken: frozenset[str], exportable: bool = True) -> dict[str, Steps]:
+    """The cheapest chain of installed converters from ``start`` to every form it can reach."""
+    found: dict[str, Steps] = {start: ()}
+    if not exportable:
+        return found
+    edges = [c for c in plugin.converters.available() if c.name not in broken]
+    edges.sort(key=lambda converter: converter.typical_seconds)
+    frontier = [start]
+    while frontier:
+        here = frontier.pop(0)
+        for edge in edges:
+            if edge.takes == here and edge.gives not in found:
+                found[edge.gives] = (*found[here], ("converters", Use(edge.name)))
+                frontier.append(edge.gives)
+    return found
+
+
+def reference_plan(situation: Situation) -> Plan | None:
+    """The model as its own framework runs it: the yardstick engine with default settings."""
+    reached = routes(situation.form, situation.broken, situation.exportable)
+    for form, steps in reached.items():
+        fit = [
+            engine
+            for engine in plugin.engines.available()
+            if engine.yardstick > 0 and engine.supports(form, situation.traits, situation.workload)
+        ]
+        if fit:
+            best = max(fit, key=lambda engine: engine.yardstick)
+            return Plan(steps, Use(best.name))
+    return None
+
+
+def plans(situation: Situation) -> list[Plan]:
+    """Every plan worth building, cheapest first, each once."""
+    found: dict[Plan, None] = {}
+    reached = routes(situation.form, situation.broken, situation.exportable)
+    for form, route in reached.items():
+        for steps, traits in _chains(situation, form):
+            for engine in _engines(situation):
+                if engine.supports(form, traits, situation.workload):
+                    for options in _settings(situation, engine, traits):
+                        found[Plan((*route, *steps), Use.of(engine.name, **options))] = None
+    return sorted(found, key=lambda plan: (estimate(plan), plan.complexity))
+
+
+def _engines(situation: Situation) -> Iterator[Engine]:
+    for engine in plugin.engines.available():
+        if not situation.only or engine.name in situation.only:
+            yield engine
+
+
+def _settings(
+    situation: Situation, engine: Engine, traits: frozenset[str]
+) -> Iterable[Mapping[str, Any]]:
+    for options in engine.space(traits, situation.target, situation.workload):
+        if not situation.exact_only or engine.exact(options):
+            yield options
+
+
+def _chains(situation: Situation, form: str) -> Iterator[tuple[Steps, frozenset[str]]]:
+    """Chains of techniques on one form, with the traits after them."""
+    yield (), situation.traits
+    prefix: Steps = ()
+    traits = situation.traits
+    for clean in _techniques(situation, "clean"):
+        if clean.name not in situation.broken and clean.supports(form, traits, situation.spec):
+            prefix = (*prefix, ("techniques", Use(clean.name)))
+            traits = traits | clean.gives
+    if prefix:
+        yield prefix, traits
+    for technique in _techniques(situation, "compress"):
+        if situation.exact_only and not technique.exact:
+            continue
+        if technique.supports(form, traits, situation.spec):
+            for options in technique.space(traits, situation.target):
+                use = Use.of(technique.name, **options)
+                yield (*prefix, ("techniques", use)), traits | technique.gives
+
+
+def _techniques(situation: Situation, stage: str) -> Iterator[Technique]:
+    for technique in plugin.techniques.available():
+        if technique.stage == stage:
+            yield technique
+
+
+def refinements(situation: Situation, plan: Plan, traits: frozenset[str], form: str) -> list[Plan]:
+    """Finer settings of a plan that proved fast: the engine's own, and finishing techniques."""
+    engine = plugin.engines.get(plan.engine.name)
+    given = dict(plan.engine.options)
+    finer = [
+        Plan(plan.steps, plan.engine.with_options(**options))
+        for options in engine.refine(given, situation.target, situation.workload)
+    ]
+    for technique in _techniques(situation, "finish"):
+        if technique.supports(form, traits, situation.spec):
+            steps = (*plan.steps, ("techniques", Use(technique.name)))
+            finer.append(Plan(steps, plan.engine))
+    return [p for p in finer if p != plan]
+
+
+def pruned(situation: Situation) -> list[str]:
+    """Which plug-ins take no part, and why: for --dry-run and the report."""
+    reached = routes(situation.form, situation.broken, situation.exportable)
+    found = []
+    for family in (plugin.engines, plugin.techniques, plugin.converters):
+        for plug_in in family.all():
+            if not (verdict := plug_in.installed()):
+                found.append(f"{plug_in.name}: {verdict.why} ({verdict.fix})")
+    for engine in plugin.engines.available():
+        verdicts = [engine.supports(f, situation.traits, situation.workload) for f in reached]
+        if not any(verdicts):
+            found.append(f"{engine.name}: {verdicts[0].why}")
+    for technique in plugin.techniques.available():
+        if situation.exact_only and not technique.exact:
+            found.append(
+                f"{technique.name}: changes the outputs, and there are no data to judge it"
+            )
+            continue
+        verdicts = [technique.supports(f, situation.traits, situation.spec) for f in reached]
+        if not any(verdicts):
+            found.append(f"{technique.name}: {verdicts[-1].why}")
+    return found
+
+
+def estimate(plan: Plan) -> float:
+    """Rough seconds to build and try a plan, from its parts' typical figures."""
+    families: Mapping[str, plugin.Family[Any]] = plugin.FAMILIES
+    parts = [families[family].get(use.name) for family, use in plan.steps]
+    parts.append(plugin.engines.get(plan.engine.name))
+    return float(sum(part.typical_seconds for part in parts))
+
+
+def is_exact(plan: Plan) -> bool:
+    """Whether nothing in the plan is meant to change the outputs."""
+    engine = plugin.engines.get(plan.engine.name)
+    return engine.exact(dict(plan.engine.options)) and all(
+        family != "techniques" or plugin.techniques.get(use.name).exact
+        for family, use in plan.steps
+    )
+
+
+def keepable(plan: Plan) -> int | None:
+    """The index of the step that can keep named layers in float, if there is one."""
+    for index, (family, use) in enumerate(plan.steps):
+        if family == "techniques":
+            options = plugin.techniques.get(use.name).Options
+            if "keep" in getattr(options, "__dataclass_fields__", {}):
+                return index
+    return None
+
+
+def keeping(plan: Plan, layers: tuple[str, ...]) -> Plan:
+    """The same plan with these layers left in float."""
+    index = keepable(plan)
+    if index is None:
+        return plan
+    family, use = plan.steps[index]
+    steps = (*plan.steps[:index], (family, use.with_options(keep=layers)), *plan.steps[index + 1 :])
+    return Plan(steps, plan.engine)

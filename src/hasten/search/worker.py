@@ -1,0 +1,353 @@
+"""The child's side: carries out the search's requests, one JSON line each.
+
+Requests name their method in ``do``; answers carry ``ok``. Whatever a runtime prints to standard
+output goes to the log, because the real one belongs to the protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from hasten import metrics, plugin
+from hasten.errors import BadModel, HastenError
+from hasten.plugin import Runner, Source
+from hasten.search import build, samples
+from hasten.search.build import Ground
+from hasten.search.store import Store
+from hasten.types import Model, Plan, Spec, digest
+
+
+class Worker:
+    """Holds what outlives one request: a model that cannot be stored, and an open runner."""
+
+    def __init__(self) -> None:
+        self.live: Model | None = None
+        self.runner: Runner | None = None
+        self.feed: Any = None
+
+    def handle(self, request: dict[str, Any]) -> dict[str, Any]:
+        method: Callable[[dict[str, Any]], dict[str, Any]] = getattr(self, "do_" + request["do"])
+        return method(request)
+
+    def close(self) -> None:
+        if self.runner is not None:
+            self.runner.close()
+            self.runner = None
+
+    # --- requests ---
+
+    def do_ingest(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Load the user's model, keep it as data if a form can hold it, and describe it."""
+        store = Store(Path(request["store"]))
+        source = request["source"]
+        source = source if isinstance(source, Source) else Source.from_json(source)
+        model = build.read_source(source)
+        bounds = plugin.forms.get(model.form).bounds(model.handle)
+        if request.get("sizes"):
+            model = replace(model, spec=_sized(model.spec, request["sizes"]))
+        try:
+            key, note = _keep(store, model)
+            held = "store"
+        except HastenError as error:
+            self.live = model
+            held, key, note = "source", digest("live", str(source.what)), _described(model, error)
+        return {"ok": True, "model": key, "held": held, "bounds": bounds, **note}
+
+    def do_build(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Make a plan's model and try it: outputs, speed to rank by, kernels."""
+        ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
+        began = time.perf_counter()
+        model = self._model(ground, plan)
+        made = time.perf_counter()
+        runner = build.compile_plan(model, plan, ground.workload)
+        size = build.batch_of(model.spec, ground.workload)
+        part = ground.part("selection")
+        with runner:
+            feed = runner.bind(samples.first(part.inputs, model.spec, size))
+            seconds = build.quick_seconds(runner, feed)
+            answer = {
+                "ok": True,
+                "key": build.prefix_key(ground, plan.steps),
+                "seconds_per_call": seconds,
+                "build_seconds": made - began,
+                "facts": runner.facts,
+                "history": [step.to_json() for step in model.history],
+                "traits": sorted(model.traits),
+                "form": model.form,
+                "size_bytes": build.stored_bytes(ground, plan),
+                **self._judged(request, ground, runner, model.spec, "selection"),
+            }
+            answer["kernels"] = [kernel.to_json() for kernel in runner.profile(feed)]
+        return answer
+
+    def do_evaluate(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Outputs of an already built plan over one part, judged by the metric's statistics."""
+        ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
+        model = self._model(ground, plan)
+        with build.compile_plan(model, plan, ground.workload) as runner:
+            judged = self._judged(request, ground, runner, model.spec, request["part"])
+        return {"ok": True, **judged}
+
+    def do_layers(self, request: dict[str, Any]) -> dict[str, Any]:
+        """SQNR per layer of a plan's model against the model before its lossy techniques."""
+        ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
+        lossy = [
+            index
+            for index, (family, use) in enumerate(plan.steps)
+            if family == "techniques" and not plugin.techniques.get(use.name).exact
+        ]
+        if not lossy:
+            return {"ok": True, "layers": {}}
+        before = build.make_model(ground, plan.steps[: lossy[0]])
+        after = build.make_model(ground, plan.steps[: lossy[-1] + 1])
+        size = build.batch_of(before.spec, ground.workload)
+        inputs = ground.part("selection").head(max(8, size)).inputs
+        return {"ok": True, "layers": build.layer_sqnr(before, after, inputs, size)}
+
+    def do_answers(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Write a few stored inputs and a plan's outputs for them to ``place``."""
+        ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
+        model = self._model(ground, plan)
+        inputs = ground.part("selection").inputs
+        feed = samples.first(inputs, model.spec, build.batch_of(model.spec, ground.workload))
+        with build.compile_plan(model, plan, ground.workload) as runner:
+            answer = runner.run(runner.bind(feed))
+            kept = {f"in:{name}": array for name, array in feed.items()}
+            kept |= {f"out:{name}": np.asarray(array) for name, array in answer.items()}
+            np.savez_compressed(request["place"], **kept)  # type: ignore[arg-type]
+        return {"ok": True}
+
+    def do_where(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The store's key of a built plan's model, and its note."""
+        ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
+        key = build.prefix_key(ground, plan.steps)
+        note = ground.store.note(key)
+        if note is None:
+            model = self._model(ground, plan)
+            note = _described(model, HastenError("no form can hold it as data"))
+        spec = ground.declared(Spec.from_json(note["spec"]))
+        return {"ok": True, "key": key, "note": {**note, "spec": spec.to_json()}}
+
+    def do_open(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Compile a built plan for measuring; answers with the time to the first output."""
+        ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
+        base = psutil.Process().memory_info().rss
+        began = time.perf_counter()
+        model = self._model(ground, plan)
+        self.runner = build.compile_plan(model, plan, ground.workload)
+        size = build.batch_of(model.spec, ground.workload)
+        inputs = samples.first(ground.part("selection").inputs, model.spec, size)
+        self.feed = self.runner.bind(inputs)
+        self.runner.run(self.feed)
+        seconds = time.perf_counter() - began
+        used = psutil.Process().memory_info().rss - base
+        return {"ok": True, "cold_start_seconds": seconds, "memory_bytes": max(used, 0)}
+
+    def do_load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Load a bundle for measuring or profiling, fed with the samples packed in it."""
+        from hasten.bundle import load
+        from hasten.verify import read_samples
+
+        base = psutil.Process().memory_info().rss
+        began = time.perf_counter()
+        folder = Path(request["bundle"])
+        bundle = load(folder, trust=request["trust"], batch=request.get("batch"))
+        packed, _ = read_samples(bundle.folder)
+        self.runner = bundle.runner
+        size = build.batch_of(bundle.spec, bundle.workload)
+        inputs = samples.rows(packed, bundle.spec)
+        self.feed = self.runner.bind(samples.first(inputs, bundle.spec, size))
+        self.runner.run(self.feed)
+        seconds = time.perf_counter() - began
+        used = psutil.Process().memory_info().rss - base
+        return {"ok": True, "cold_start_seconds": seconds, "memory_bytes": max(used, 0)}
+
+    def do_profile(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The kernels of the open runner. Never timed."""
+        runner = self._opened()
+        return {"ok": True, "kernels": [kernel.to_json() for kernel in runner.profile(self.feed)]}
+
+    def _opened(self) -> Runner:
+        if self.runner is None:
+            raise HastenError("No runner is open in this worker.")
+        return self.runner
+
+    def do_turn(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One turn: uncounted warm-up, then timed calls for at least ``seconds``."""
+        runner = self._opened()
+        timed = _throughput_turn if request["objective"] == "throughput" else _latency_turn
+        return {"ok": True, "seconds": timed(runner, self.feed, request["seconds"])}
+
+    # --- parts of requests ---
+
+    def _model(self, ground: Ground, plan: Plan) -> Model:
+        if self.live is not None and ground.source is None and not plan.steps:
+            return replace(self.live, spec=ground.declared(self.live.spec))
+        return build.make_model(ground, plan.steps)
+
+    def _judged(
+        self, request: dict[str, Any], ground: Ground, runner: Runner, spec: Spec, part_name: str
+    ) -> dict[str, Any]:
+        """The metric's statistics over a part, kept; and how far the outputs are from the
+        reference's. The reference itself (no ``reference`` in the request) keeps its outputs."""
+        part = ground.part(part_name).head(request["samples"])
+        outputs = samples.outputs_over(runner, part, spec, build.batch_of(spec, ground.workload))
+        reference = read_outputs(ground.store, request.get("reference"), part_name)
+        metric = metrics.Limit.from_json(request["metric"]).metric
+        rows = metric.statistics(outputs, reference or outputs, part.labels)
+        key = digest(request["outputs"] + part_name)
+        with ground.store.put(key, {"names": list(outputs)}) as folder:
+            np.save(folder / "statistics.npy", rows, allow_pickle=False)
+            if part.labels is not None and part.labels.ndim == 1 and part.labels.dtype.kind in "iu":
+                accuracy = metrics.named("accuracy").statistics(outputs, reference, part.labels)
+                np.save(folder / "accuracy.npy", accuracy, allow_pickle=False)
+            if reference is None:
+                for index, array in enumerate(outputs.values()):
+                    np.save(folder / f"output{index}.npy", array, allow_pickle=False)
+        kept = sum(array.nbytes for array in outputs.values()) // max(1, len(part))
+        answer: dict[str, Any] = {"kept": key, "n": len(part), "output_bytes_per_sample": kept}
+        if reference is not None:
+            worst, changed = metrics.equivalent(reference, outputs)
+            answer |= {"difference": _finite(worst), "decisions_changed": changed}
+        return answer
+
+
+def read_outputs(store: Store, stem: str | None, part: str) -> dict[str, np.ndarray] | None:
+    """Outputs that the reference kept under ``stem``, mapped from disk."""
+    if stem is None:
+        return None
+    key = digest(stem + part)
+    folder, note = store.get(key), store.note(key)
+    if folder is None or note is None:
+        raise HastenError("The store lost the reference's outputs while they were needed.")
+    return {
+        name: np.load(folder / f"output{index}.npy", mmap_mode="r", allow_pickle=False)
+        for index, name in enumerate(note["names"])
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _sized(spec: Spec, sizes: dict[str, int]) -> Spec:
+    """``spec`` with some free dimensions fixed."""
+
+    def fixed(tensor: Any) -> Any:
+        shape = tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in tensor.shape)
+        return replace(tensor, shape=shape)
+
+    return replace(
+        spec,
+        inputs=tuple(map(fixed, spec.inputs)),
+        outputs=tuple(map(fixed, spec.outputs)),
+    )
+
+
+def _keep(store: Store, model: Model) -> tuple[str, dict[str, Any]]:
+    """Store the user's model under the hash of its own content."""
+    draft = digest("draft", str(os.getpid()), str(time.time_ns()))
+    note = build.save_model(store, draft, model)
+    key = digest("source", note["hash"], str(model.spec.to_json()))
+    folder = store.get(draft)
+    if folder is None:
+        raise BadModel("The model could not be kept in the store.")
+    if store.get(key) is None:
+        store.path(key).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rename(store.path(key))
+    return key, note
+
+
+def _described(model: Model, error: HastenError) -> dict[str, Any]:
+    """The note of a model that no form can hold."""
+    parameters, macs = plugin.forms.get(model.form).size(model.handle)
+    return {
+        "form": model.form,
+        "spec": model.spec.to_json(),
+        "traits": sorted(model.traits | {"live"}),
+        "history": [step.to_json() for step in model.history],
+        "parameters": parameters,
+        "macs": macs,
+        "hash": "",
+        "size_bytes": 0,
+        "why_live": str(error),
+    }
+
+
+WARM_UP_CALLS = 2
+LEAST_CALLS = 3
+
+
+def _latency_turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
+    """Seconds of each call, one after the other."""
+    clock, run = time.perf_counter, runner.run
+    for _ in range(WARM_UP_CALLS):
+        run(feed)
+    timed: list[float] = []
+    deadline = clock() + seconds
+    while clock() < deadline or len(timed) < LEAST_CALLS:
+        began = clock()
+        run(feed)
+        timed.append(clock() - began)
+    return timed
+
+
+def _throughput_turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
+    """Seconds per call with calls overlapping: one figure per turn."""
+    clock = time.perf_counter
+    for _ in range(WARM_UP_CALLS):
+        runner.submit(feed)
+    runner.drain()
+    count, began = 0, clock()
+    while clock() - began < seconds or count < LEAST_CALLS:
+        runner.submit(feed)
+        count += 1
+    runner.drain()
+    return [(clock() - began) / count]
+
+
+def _die_with_parent() -> None:
+    """Where Linux offers it, be killed as soon as the parent ends, even while stopped."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    _die_with_parent()
+    say = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    worker = Worker()
+    for line in sys.stdin:
+        try:
+            answer = worker.handle(json.loads(line))
+        except HastenError as error:
+            answer = {"ok": False, "kind": type(error).__name__, "error": str(error)}
+        except Exception as error:
+            import traceback
+
+            traceback.print_exc()
+            text = f"{type(error).__name__}: {error}".strip().splitlines()[0][:500]
+            answer = {"ok": False, "kind": "CandidateFailed", "error": text}
+        say.write(json.dumps(answer, default=str) + "\n")
+        say.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the machine is: one file per kind of processor."""
