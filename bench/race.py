@@ -22,7 +22,7 @@ from bench.contenders.hasten_bundle import BUDGET
 from bench.jobs import Job, write_json
 from bench.process import Racer, once, scrubbed
 from hasten import plugin
-from hasten.errors import HastenError
+from hasten.errors import HastenError, Unsupported
 from hasten.measure import Watch, machine_lock, play_rounds
 from hasten.types import canonical, digest
 
@@ -91,6 +91,8 @@ class Race:
         with self._clocked("build"):
             for contender in self.contenders:
                 self.entries[contender.name] = self._entry(contender)
+                if self.entries[self.reference]["status"] != "raced":
+                    raise Unsupported(f"its fp32 reference {self.entries[self.reference]}.")
         with machine_lock(print) as waited, self._clocked("race"):
             selection, comparison, peer = self._raced()
         self.seconds["wait"] = round(waited, 1)
@@ -138,11 +140,15 @@ class Race:
 
     def _stamp(self, contender: Contender) -> str:
         """Changes with whatever could change the build."""
-        folder = Path(contenders.__file__).parent
-        files = [*sorted(folder.glob("_*.py")), folder / f"{contender.name}.py"]
+        here = Path(__file__).parent
+        files = [*here.glob("models/*.py"), *here.glob("contenders/_*.py")]
+        files += [here / f"{name}.py" for name in ("jobs", "rows", "samples")]
+        files.append(here / "contenders" / f"{contender.name}.py")
+        if contender.name == OURS:
+            files += Path(plugin.__file__).parent.rglob("*.py")
+        code = [path.read_text() for path in sorted(files)]
         budget = self.budget if contender.name == OURS else ""
-        code = [path.read_text() for path in files]
-        return digest(*code, canonical(versions([contender])), self.job.row.model, budget)
+        return digest(*code, canonical(versions([contender])), self.job.name, budget)
 
     # --- timing -----------------------------------------------------------------------------------
 

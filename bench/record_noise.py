@@ -133,7 +133,7 @@ def save(path: Path, played: list[tuple[int, Round]], note: str, load: list[floa
         "kernel": f"{LAYERS} convolutions, {CHANNELS} channels, {PIXELS} px, ONNX Runtime",
         "turn_seconds": TURN_SECONDS,
         "machine": f"{_cpu()}, {os.cpu_count()} cores",
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "load_average": load,
         "note": note,
     }

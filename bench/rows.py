@@ -15,6 +15,8 @@ Draw = Callable[[str], tuple[Arrays, np.ndarray | None]]
 
 SQNR_FLOOR_DECIBEL = 30.0
 ACCURACY_DROP = 0.01
+HELD_OUT = 5_000
+"""How many training pictures ``examples/train_fashion.py`` never learns from."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Row:
 
     ``model`` is ``package.module:factory``, or ``asset:name`` for a real ONNX model. ``family``
     (``cnn``, ``transformer``, ``recurrent``) is what the contenders' documentation tells apart.
+    ``training`` is the script that makes the weights which the factory loads, where there is one.
     The given samples may be used to build a contender; the test samples judge it.
     """
 
@@ -32,6 +35,7 @@ class Row:
     family: str
     draw: Draw
     weights: str = "random weights"
+    training: str = ""
     accuracy: bool = False
     batches: tuple[int, ...] = (1, 16)
 
@@ -50,12 +54,12 @@ class Row:
 
 
 def fashion(part: str) -> tuple[Arrays, np.ndarray | None]:
-    """Normalised pictures with labels: the validation split is given, the test split judges."""
+    """Normalised pictures with labels: what training held out is given, the test split judges."""
     data = samples.dataset("fashion-mnist")
-    rows = data.splits["validation" if part == "given" else "test"]
+    rows = data.splits["test"] if part == "test" else data.splits["train"][-HELD_OUT:]
     ((name, pictures),) = data.inputs.items()
     labels = None if data.labels is None else data.labels[rows]
-    return {"image": data.normalisation[name](np.asarray(pictures[rows]))}, labels
+    return {name: data.normalisation[name](np.asarray(pictures[rows]))}, labels
 
 
 def sentences(part: str) -> tuple[Arrays, np.ndarray | None]:
@@ -123,6 +127,7 @@ ROWS = (
         "cnn",
         fashion,
         "trained weights",
+        "examples/train_fashion.py",
         accuracy=True,
     ),
     _real(
@@ -139,9 +144,7 @@ ROWS = (
         1,
         16,
     ),
-    _real(
-        "ppocr-cls", "PP-OCR direction, 48x192", _one("x", samples.text_lines, 48, 192), 1, 16
-    ),
+    _real("ppocr-cls", "PP-OCR direction, 48x192", _one("x", samples.text_lines, 48, 192), 1, 16),
     _real("magika", "Magika v3.3, 2048 bytes", _one("bytes", samples.file_bytes), 1, 16),
     _real(
         "nudenet",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import sysconfig
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,8 @@ def _picture(number: int, size: int) -> np.ndarray:
     edges = np.linspace(0, size, tiles + 1).astype(int)
     back = rng.integers(0, 256, 3)
     canvas = np.empty((size, size, 3), np.uint8)
-    for top, bottom in zip(edges, edges[1:], strict=False):
-        for left, right in zip(edges, edges[1:], strict=False):
+    for top, bottom in pairwise(edges):
+        for left, right in pairwise(edges):
             grey = _resized(greys[rng.integers(len(greys))], right - left, bottom - top)
             canvas[top:bottom, left:right] = _coloured(grey, back, rng.integers(0, 256, 3))
     return canvas
@@ -155,7 +156,7 @@ def text_lines(count: int, height: int, width: int, start: int = 0) -> np.ndarra
 
 
 def text_pages(count: int, size: int, start: int = 0) -> np.ndarray:
-    """Pages of such lines, normalised with ImageNet's mean and deviation, ``(n, 3, size, size)``."""
+    """Pages of such lines, normalised as for ImageNet, ``(count, 3, size, size)``."""
     digits = _digits()
     pages = np.empty((count, size, size, 3), np.float32)
     for index in range(count):

@@ -61,6 +61,8 @@ def _summary(results: Sequence[Result], missing: Sequence[str]) -> list[str]:
         f"wholly above 1; level, one that starts at {verdict.LEVEL_LOW} or above and is no wider "
         f"than ± {verdict.LEVEL_HALF_WIDTH}.",
     ]
+    if unpaired := sum(not result["comparison"]["ratio"] for result in results):
+        lines += ["", f"{unpaired} losses without a ratio are not in the mean."]
     disturbed = sum(result["comparison"]["disturbed"] for result in results)
     if disturbed:
         total = sum(result["comparison"]["rounds"] for result in results)

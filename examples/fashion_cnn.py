@@ -10,6 +10,7 @@ whose weights take seconds to train; ``digits_held_out`` are the digits that it 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,28 +25,30 @@ from hasten.search.store import cache_folder
 DIGITS_FOR_TRAINING = 897
 
 
+class ConvNorm(nn.Sequential):
+    """A 3x3 convolution, BatchNorm and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        )
+
+
 class SmallCNN(nn.Module):
     """Grey pictures ``(batch, 1, side, side)`` to logits ``(batch, 10)``.
 
-    Stages of two 3x3 convolutions; the picture is halved between them.
+    A first convolution, then for each further width: halve the picture, convolve twice.
     """
 
     def __init__(self, widths: tuple[int, ...] = (32, 64, 128)) -> None:
         super().__init__()
-        parts: list[nn.Module] = []
-        channels = 1
-        for width in widths:
-            if channels > 1:
-                parts.append(nn.MaxPool2d(2))
-            for _ in range(2):
-                parts += [
-                    nn.Conv2d(channels, width, 3, padding=1, bias=False),
-                    nn.BatchNorm2d(width),
-                    nn.ReLU(),
-                ]
-                channels = width
+        parts: list[nn.Module] = [ConvNorm(1, widths[0])]
+        for before, width in pairwise(widths):
+            parts += [nn.MaxPool2d(2), ConvNorm(before, width), ConvNorm(width, width)]
         self.features = nn.Sequential(*parts)
-        self.head = nn.Linear(channels, 10)
+        self.head = nn.Linear(widths[-1], 10)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(images).mean((2, 3)))

@@ -79,20 +79,21 @@ def transformer(length: int = 6) -> Model:
 
 
 def lstm(steps: int = 7) -> Model:
-    """One LSTM over ``(batch, steps, 6)``, and a classifier of its last state."""
+    """One LSTM both ways over ``(batch, steps, 6)``, and a classifier of its outputs' mean."""
     import openvino
     from openvino import opset13 as op
 
     x = op.parameter([-1, steps, 6], np.float32)
     batch = op.gather(op.shape_of(x), op.constant([0]), op.constant(0))
-    zeros = op.broadcast(
-        op.constant(np.float32(0)), op.concat([batch, op.constant([1]), op.constant([16])], 0)
-    )
+    sizes = op.concat([batch, op.constant([2]), op.constant([16])], 0)
+    zeros = op.broadcast(op.constant(np.float32(0)), sizes)
     lengths = op.broadcast(op.constant(steps), batch)
-    weights = [_random(1, 64, 6) * 20, _random(1, 64, 16) * 20, _random(1, 64)]
-    cell = _named(op.lstm_sequence(x, zeros, zeros, lengths, *weights, 16, "forward"), "cell")
-    last = op.squeeze(cell.output(1), op.constant([1]))
-    y = op.add(_named(op.matmul(last, _random(4, 16), False, True), "head"), _random(1, 4))
+    weights = [3 * _random(2, 64, 6), 3 * _random(2, 64, 16), _random(2, 64)]
+    cell = op.lstm_sequence(x, zeros, zeros, lengths, *weights, 16, "bidirectional")
+    turned = op.transpose(_named(cell, "cell").output(0), op.constant([0, 2, 1, 3]))
+    both = op.reshape(turned, op.constant([0, 0, 32]), special_zero=True)
+    mean = op.squeeze(op.reduce_mean(both, op.constant([1]), keep_dims=True), op.constant([1]))
+    y = op.add(_named(op.matmul(mean, _random(4, 32), False, True), "head"), _random(1, 4))
     return held(
         openvino.Model([y], [x]),
         {"x": ("float32", "batch", steps, 6)},

@@ -11,7 +11,9 @@ from hasten.errors import BadData, BadInput, BadModel, UnknownName
 from hasten.metrics import Limit
 from hasten.types import Arrays, Spec, TensorSpec
 
-SPEC = Spec((TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 3)),))
+SPEC = Spec(
+    (TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 3)),)
+)
 
 
 def value(name: str, outputs: Arrays, labels: np.ndarray | None = None, **options: object) -> float:
@@ -47,7 +49,9 @@ def test_accuracy_of_pixels_and_tokens() -> None:
     decided[0, 1, :2] = 0
     channels_last = np.eye(2)[decided]
     assert value("accuracy", {"y": channels_last}, labels) == pytest.approx(10 / 12)
-    assert value("accuracy", {"y": channels_last.transpose(0, 3, 1, 2)}, labels) == pytest.approx(10 / 12)
+    assert value("accuracy", {"y": channels_last.transpose(0, 3, 1, 2)}, labels) == pytest.approx(
+        10 / 12
+    )
 
 
 @pytest.mark.parametrize("column", [[0.9, 0.2, 0.6, 0.1], [3.0, -1.0, 0.2, -2.0]])
@@ -142,7 +146,12 @@ def test_unknown_metric_names_the_known_ones() -> None:
         ("accuracy", scores([0, 1]), np.array([0, 3]), "0 to 3, but .* has 3 classes"),
         ("accuracy", scores([0, 1]), np.array([0, -1]), "-1 to 0, but"),
         ("accuracy", scores([0, 1]), np.array([0.5, 1]), "not whole numbers"),
-        ("accuracy", {"y": np.ones((2, 4, 4))}, np.array([0, 1]), r"\[2\] fit no output \(y \[2, 4"),
+        (
+            "accuracy",
+            {"y": np.ones((2, 4, 4))},
+            np.array([0, 1]),
+            r"\[2\] fit no output \(y \[2, 4",
+        ),
         ("accuracy", scores([0, 1]), np.array([0, 1, 2]), "3 labels for 2 samples"),
         ("top5", scores([0, 1]), np.array([0, 1]), "Cannot compute top5 of 3 classes"),
         ("f1", scores([0, 1]), np.array([[0, 1, 2], [0, 0, 0]]), "has 2 classes"),
@@ -158,7 +167,7 @@ def test_labels_that_do_not_fit(
 
 
 def test_unknown_output_names_the_known_ones() -> None:
-    with pytest.raises(BadData, match="no output 'z' to read. Known: y"):
+    with pytest.raises(BadData, match=r"no output 'z' to read\. Known: y"):
         value("accuracy", scores([0, 1]), np.array([0, 1]), output="z")
 
 

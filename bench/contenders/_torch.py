@@ -40,6 +40,8 @@ def loaded(model: Callable[..., Any], **facts: Any) -> Loaded:
 
     def arrays(answer: Any) -> list[np.ndarray]:
         leaves = torch.utils._pytree.tree_leaves(answer)
-        return [leaf.float().numpy() if leaf.is_floating_point() else leaf.numpy() for leaf in leaves]
+        return [
+            leaf.float().numpy() if leaf.is_floating_point() else leaf.numpy() for leaf in leaves
+        ]
 
     return Loaded(bind, run, arrays, {"threads": torch.get_num_threads(), **facts})

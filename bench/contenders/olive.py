@@ -1,8 +1,8 @@
 """Olive's quantisation and session tuning for ONNX Runtime.
 
-**Source:** https://microsoft.github.io/Olive/how-to/cli/cli-run.html (``olive run``) with the passes
-of Olive's own CPU example, examples/resnet/resnet_ptq_cpu.json: ``OnnxQuantization`` with uint8
-weights and activations, then ``OrtSessionParamsTuning``. Differs: dynamic quantisation for
+**Source:** https://microsoft.github.io/Olive/how-to/cli/cli-run.html (``olive run``) with the
+passes of Olive's own CPU example, examples/resnet/resnet_ptq_cpu.json: ``OnnxQuantization`` with
+uint8 weights and activations, then ``OrtSessionParamsTuning``. Differs: dynamic quantisation for
 transformers and LSTMs, as the ONNX Runtime guide that it links says; no search, since Olive's
 search needs an accuracy on labels. Olive lives in a virtual environment of its own, because its
 requirements must not change the versions that are measured; the result runs in the common one.

@@ -1,7 +1,7 @@
 """OpenVINO as it comes: bf16 where the CPU has it.
 
-**Source:** https://docs.openvino.ai/2025/openvino-workflow/running-inference.html (``convert_model``,
-``compile_model(model, "CPU")``); shared memory for inputs and outputs as in
+**Source:** https://docs.openvino.ai/2025/openvino-workflow/running-inference.html
+(``convert_model``, ``compile_model(model, "CPU")``); shared memory for inputs and outputs as in
 https://docs.openvino.ai/2025/openvino-workflow/running-inference/inference-request/python-api-advanced-inference.html.
 """
 

@@ -1,7 +1,7 @@
 """PyTorch with weights and pictures in channels-last order.
 
-**Source:** https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html (``model.to``
-and ``input.to(memory_format=torch.channels_last)``; the order exists for pictures only).
+**Source:** https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html
+(``model.to`` and ``input.to(memory_format=torch.channels_last)``; it exists for pictures only).
 """
 
 from __future__ import annotations

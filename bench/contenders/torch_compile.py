@@ -2,7 +2,7 @@
 
 **Source:** https://docs.pytorch.org/docs/stable/generated/torch.compile.html (default mode) with
 ``freezing``, which the x86 tutorial https://docs.pytorch.org/tutorials/prototype/pt2e_quant_x86_inductor.html
-says to switch on for inference. Timed under ``no_grad`` as there.
+says to switch on for inference.
 """
 
 from __future__ import annotations

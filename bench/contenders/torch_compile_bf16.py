@@ -2,7 +2,7 @@
 
 **Source:** https://docs.pytorch.org/docs/stable/amp.html#cpu-op-specific-behavior (autocast on CPU
 with ``torch.bfloat16``) around the compiled module, as in
-https://docs.pytorch.org/tutorials/prototype/pt2e_quant_x86_inductor.html, with ``freezing`` as there.
+https://docs.pytorch.org/tutorials/prototype/pt2e_quant_x86_inductor.html, ``freezing`` included.
 """
 
 from __future__ import annotations

@@ -43,9 +43,7 @@ class Residual(nn.Module):
 
 def basic(inputs: int, width: int, stride: int) -> Residual:
     """Two 3x3 convolutions."""
-    branch = nn.Sequential(
-        ConvNorm(inputs, width, 3, stride), nn.ReLU(), ConvNorm(width, width, 3)
-    )
+    branch = nn.Sequential(ConvNorm(inputs, width, 3, stride), nn.ReLU(), ConvNorm(width, width, 3))
     return Residual(branch, inputs, width, stride)
 
 

@@ -71,4 +71,9 @@ def _kept(module: nn.Module, seed: int) -> Path:
     with torch.no_grad():
         drawn = b"".join(p.flatten()[:64].numpy().tobytes() for p in module.parameters())
     key = digest(source, samples, drawn, bench.samples.picture_source(), torch.__version__)
-    return cache_folder() / "bench" / "weights" / f"{type(module).__name__}-{seed}-{key[:16]}.safetensors"
+    return (
+        cache_folder()
+        / "bench"
+        / "weights"
+        / f"{type(module).__name__}-{seed}-{key[:16]}.safetensors"
+    )

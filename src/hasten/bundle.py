@@ -27,7 +27,7 @@ from hasten.plugin import Runner, Source
 from hasten.search.build import batch_of, compile_plan, load_model, read_source
 from hasten.search.samples import UINT8_INPUT
 from hasten.search.store import RECORD, file_hash, folder_files, write_aside
-from hasten.types import Arrays, Plan, Spec, TensorSpec, Workload
+from hasten.types import Arrays, Model, Plan, Spec, TensorSpec, Workload
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -190,40 +190,33 @@ def unzipped(archive: Path) -> Path:
 
 
 class Bundle:
-    """A loaded bundle: call it with arrays.
+    """A model ready to be called, with the plan, the workload and the evidence it came with.
 
     Arrays by position give an array (a tuple where the model has several outputs); a dict by name
     gives a dict in the model's output order. Any number of samples is taken where the batch is
-    free; they are computed in calls of the batch that was measured. Inputs whose ``spec`` has a
-    normalisation take the data as they were stored (uint8).
+    free; they are computed in calls of the batch that was measured. An input with a normalisation
+    takes the data as they were stored (integers), or float32 that is normalised already; a model
+    that normalises inside takes only the former. ``folder`` is ``None`` for a live model that no
+    form could hold.
     """
 
     def __init__(
-        self, manifest: Mapping[str, Any], folder: Path, *, trust: bool, batch: int | None
+        self,
+        model: Model,
+        plan: Plan,
+        workload: Workload,
+        manifest: Mapping[str, Any],
+        folder: Path | None = None,
     ) -> None:
         self.manifest = manifest
         self.folder = folder
-        self.plan = Plan.from_json(manifest["plan"])
-        measured = Workload.from_json(manifest["workload"])
-        self.workload = replace(measured, batch=batch or measured.batch)
+        self.plan = plan
+        self.workload = workload
         self.evidence: Mapping[str, Any] = manifest["evidence"]
-        _require_engine(self.plan, manifest)
-        model = self._model(trust)
         self.spec: Spec = model.spec
-        self.runner: Runner = compile_plan(model, self.plan, self.workload)
-        self._size = batch_of(self.spec, self.workload)
-
-    def _model(self, trust: bool) -> Any:
-        raw = self.manifest.get("source")
-        if raw is None:
-            return load_model(self.folder / MODEL_FOLDER, self.manifest["model"])
-        if not trust:
-            raise Untrusted(
-                f"Cannot load bundle '{self.folder}': it runs the code of '{raw['what']}', because "
-                "no form could hold this model as data. Load it with trust=True if you trust it."
-            )
-        model = read_source(replace(Source.from_json(raw), trust=True))
-        return replace(model, spec=Spec.from_json(self.manifest["model"]["spec"]))
+        self.traits = model.traits
+        self.runner: Runner = compile_plan(model, plan, workload)
+        self._size = batch_of(self.spec, workload)
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         by_name = len(arrays) == 1 and isinstance(arrays[0], Mapping)
@@ -291,22 +284,15 @@ class Bundle:
                 f"Cannot call the model: '{tensor.name}' has shape {array.shape}, "
                 f"it must be {tensor}."
             )
-        raw = tensor.name in self.spec.normalisation and UINT8_INPUT not in self._traits
-        wanted = np.dtype("uint8") if raw else np.dtype(tensor.dtype)
-        if raw and array.dtype == np.float32:
-            raise BadData(
-                f"Cannot call the model: '{tensor.name}' takes the data as stored (uint8); "
-                "this bundle normalises them itself."
-            )
+        wanted = np.dtype(tensor.dtype)
+        if tensor.name in self.spec.normalisation and UINT8_INPUT not in self.traits:
+            stored = array.dtype.kind in "iu"
+            wanted = array.dtype if stored else wanted
         if not np.can_cast(array.dtype, wanted, "same_kind"):
             raise BadData(
                 f"Cannot call the model: '{tensor.name}' is {array.dtype}, it must be {wanted}."
             )
         return np.ascontiguousarray(array, dtype=wanted)
-
-    @property
-    def _traits(self) -> frozenset[str]:
-        return frozenset(self.manifest["model"]["traits"])
 
     def close(self) -> None:
         """Free the runtime's memory."""
@@ -339,4 +325,23 @@ def load(path: str | Path, *, trust: bool = False, batch: int | None = None) -> 
     if not place.exists():
         raise BrokenBundle(f"Cannot load bundle '{path}': there is nothing. Check the path.")
     folder = unzipped(place) if place.is_file() else place
-    return Bundle(read_manifest(folder), folder, trust=trust, batch=batch)
+    manifest = read_manifest(folder)
+    plan = Plan.from_json(manifest["plan"])
+    _require_engine(plan, manifest)
+    measured = Workload.from_json(manifest["workload"])
+    workload = replace(measured, batch=batch or measured.batch)
+    return Bundle(_model(manifest, folder, trust), plan, workload, manifest, folder)
+
+
+def _model(manifest: Mapping[str, Any], folder: Path, trust: bool) -> Model:
+    """The model that a bundle holds as data, or that its source builds."""
+    raw = manifest.get("source")
+    if raw is None:
+        return load_model(folder / MODEL_FOLDER, manifest["model"])
+    if not trust:
+        raise Untrusted(
+            f"Cannot load bundle '{folder}': it runs the code of '{raw['what']}', because no form "
+            "could hold this model as data. Load it with trust=True if you trust it."
+        )
+    model = read_source(replace(Source.from_json(raw), trust=True))
+    return replace(model, spec=Spec.from_json(manifest["model"]["spec"]))

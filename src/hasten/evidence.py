@@ -13,6 +13,7 @@ from typing import Any
 
 from hasten import plugin
 from hasten.errors import HastenError
+from hasten.measure import machine_lock
 from hasten.plugin import Facts
 from hasten.search.store import Store
 from hasten.types import Plan, canonical, digest
@@ -84,7 +85,8 @@ def peaks(target: str, facts: Facts, store: Store) -> Mapping[str, Any]:
     if known is not None:
         return known
     try:
-        found = dict(plugin.targets.get(target).measure())
+        with machine_lock():
+            found = dict(plugin.targets.get(target).measure())
     except HastenError as error:
         return {"peaks": {}, "peaks_error": str(error)}
     store.put_note(key, found)

@@ -14,10 +14,10 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hasten import metrics, plugin, report
-from hasten.bundle import packing, zipped
+from hasten.bundle import Bundle, packing, zipped
 from hasten.errors import NotInstalled, Unsupported
 from hasten.evidence import Evidence
 from hasten.plugin import Source
@@ -32,6 +32,8 @@ from hasten.search.store import Store
 from hasten.search.workshop import Workshop
 from hasten.types import TensorSpec
 from hasten.verify import SAMPLES
+
+T = TypeVar("T")
 
 
 def optimize(
@@ -155,9 +157,13 @@ class Search:
             candidates, self.workshop, self.evidence, self.progress, lambda: self.interrupted
         )
         proof = prover.prove(self._until_interrupted)
-        return self.pack(candidates, proof, command, zip_too)
 
-    def _until_interrupted(self, work: Callable[[], Any]) -> Any:
+        def packed() -> Result:
+            return self.pack(candidates, proof, command, zip_too)
+
+        return self._until_interrupted(packed) or packed()
+
+    def _until_interrupted(self, work: Callable[[], T]) -> T | None:
         """Do ``work``; the first Ctrl-C ends it and is remembered, the second one is not caught."""
         try:
             return work()
@@ -174,6 +180,11 @@ class Search:
         with self.evidence.lasting("import"):
             self.progress.stage("reading the model and the data")
             original = ground.read(workshop, settings, self.source, self.what_data, self.name)
+            if not workshop.isolated and settings.out is not None:
+                raise Unsupported(
+                    f"Cannot keep this model as a bundle: {original.note['why_live']} Give it as "
+                    "package.module:factory, or leave out= away and use the result here."
+                )
             workload = settings.workload(original.sizes)
             key, self.parts = ground.lay(self.store, original, settings, original.note["bounds"])
             limit = metrics.choose(
@@ -202,36 +213,47 @@ class Search:
         """Write the bundle, reload it in a fresh process and profile it, then complete it."""
         self.progress.stage("packing and checking the bundle")
         winner, original = proof.winner, candidates.original
+        if not self.workshop.isolated:
+            return self._live_result(candidates, proof, command)
         place = self.settings.out or Path(tempfile.mkdtemp(prefix="hasten-")) / "result.hasten"
         if winner is not candidates.reference:
             winner.layers = self.workshop.layers(winner.plan)
-            if proof.score is None and original.data is not None:
+            tested = any(score.split == "test" for score in winner.scores)
+            if original.data is not None and not tested:
                 winner.scores.append(candidates.score(winner, "test", ALPHA))
         folder, note = self.workshop.model(winner.plan)
-
-        def told() -> dict[str, Any]:
-            return record(
-                candidates, proof, self.evidence, self.parts, self.store, command, self.interrupted
-            )
-
         with packing(
             place,
             model_folder=folder,
             note=note,
             plan=winner.plan,
             workload=candidates.workload,
-            evidence=told(),
+            evidence=self._told(candidates, proof, command),
             pages={SAMPLES: self.workshop.answers(winner.plan)},
             source=None if folder else self.source,
         ) as draft:
             if folder:
                 winner.kernels = self.workshop.check_kernels(draft.folder)
-            evidence = told()
+            evidence = self._told(candidates, proof, command)
             draft.write(evidence, pages(evidence))
         if zip_too:
             zipped(place)
         self.store.trim()
         return Result(place, evidence, temporary=self.settings.out is None)
+
+    def _told(self, candidates: Candidates, proof: Proof, command: str) -> dict[str, Any]:
+        """The evidence as it is now."""
+        return record(
+            candidates, proof, self.evidence, self.parts, self.store, command, self.interrupted
+        )
+
+    def _live_result(self, candidates: Candidates, proof: Proof, command: str) -> Result:
+        """A result that lives only in this process."""
+        evidence = self._told(candidates, proof, command)
+        plan, manifest = proof.winner.plan, {"evidence": evidence}
+        model = self.workshop.live_model(plan)
+        bundle = Bundle(model, plan, candidates.workload, manifest)
+        return Result(None, evidence, temporary=True, bundle=bundle)
 
 
 def pages(evidence: Mapping[str, Any]) -> dict[str, bytes]:

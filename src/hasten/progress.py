@@ -1,4 +1,4 @@
-"""How a long road tells what it is doing. The roads speak to ``Progress``; the terminal draws it."""
+"""How a long road tells what it is doing: it speaks to ``Progress``, the terminal draws it."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hasten.bundle import Bundle, load
+from hasten.errors import Unsupported
 from hasten.search.store import write_aside
 from hasten.types import Plan
 
@@ -15,14 +16,22 @@ from hasten.types import Plan
 class Result:
     """What a search found: call it like the model, save it, or read its evidence.
 
-    ``path`` is the bundle's folder; it is a temporary one if ``out`` was not given.
+    ``path`` is the bundle's folder, a temporary one if ``out`` was not given; ``None`` for a live
+    model that no form could hold, which comes as ``bundle`` and lives only in this process.
     """
 
-    def __init__(self, path: Path, evidence: Mapping[str, Any], *, temporary: bool) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        evidence: Mapping[str, Any],
+        *,
+        temporary: bool,
+        bundle: Bundle | None = None,
+    ) -> None:
         self.path = path
         self.evidence = evidence
         self.temporary = temporary
-        self._bundle: Bundle | None = None
+        self._bundle = bundle
 
     @property
     def interrupted(self) -> bool:
@@ -39,8 +48,17 @@ class Result:
     def bundle(self) -> Bundle:
         """The winner (or the original), loaded from its bundle when first asked for."""
         if self._bundle is None:
-            self._bundle = load(self.path, trust=True)
+            self._bundle = load(self._folder, trust=True)
         return self._bundle
+
+    @property
+    def _folder(self) -> Path:
+        if self.path is None:
+            raise Unsupported(
+                "Cannot save this result: the model could not be exported, so it lives only in "
+                "this process. Give it as package.module:factory to keep it as a bundle."
+            )
+        return self.path
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         return self.bundle(*arrays, **named)
@@ -48,7 +66,7 @@ class Result:
     def save(self, path: str | Path) -> Path:
         """Copy the bundle to ``path``, whole or not at all."""
         with write_aside(Path(path)) as folder:
-            shutil.copytree(self.path, folder, dirs_exist_ok=True)
+            shutil.copytree(self._folder, folder, dirs_exist_ok=True)
         return Path(path)
 
     def to_json(self) -> dict[str, Any]:

@@ -71,12 +71,6 @@ def ratio(
     return Ratio(math.exp(middle), math.exp(low), math.exp(high), rounds, confidence)
 
 
-def speedup(reference: Sequence[float], candidate: Sequence[float]) -> float:
-    """``ratio`` without its interval."""
-    logs = np.log(np.asarray(reference, np.float64) / np.asarray(candidate, np.float64))
-    return math.exp(float(np.median(walsh_averages(logs))))
-
-
 def walsh_averages(values: Vector) -> Vector:
     """The means of all pairs, each value with itself included. Their median is the estimate."""
     first, second = _pairs(len(values))
@@ -176,12 +170,10 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
 
 def _crossing(rising: Callable[[Vector], Vector], level: float, low: float, high: float) -> float:
     """Where a rising function crosses ``level`` between ``low`` and ``high``, from above."""
-    for _ in range(8):
-        grid = np.linspace(low, high, 33)
+    while high - low > 1e-9 + 1e-7 * abs(high):
+        grid = np.linspace(low, high, 25)
         index = int(np.searchsorted(rising(grid[1:-1]), level)) + 1
         low, high = float(grid[index - 1]), float(grid[index])
-        if high - low < 1e-12 + 1e-9 * abs(high):
-            break
     return high
 
 
@@ -266,32 +258,51 @@ def _shares(rng: np.random.Generator, counts: Vector, draws: int) -> np.ndarray:
 
 # --- how many samples would settle it -------------------------------------------------------------
 
-MOST_SAMPLES = 10**8
+MOST_SAMPLES = 10**7
 
 
+@lru_cache(maxsize=4096)
 def paired_samples_needed(lost: int, gained: int, n: int, limit: float, alpha: float) -> int:
-    """The samples at which these rates would prove a drop within ``limit``; 0: never."""
-    if (lost - gained) / n >= limit:
-        return 0
+    """The samples at which these rates would prove a drop within ``limit``; 0: out of reach."""
 
     def settled(samples: int) -> bool:
         scale = samples / n
         reached = _paired_drop_cdf(limit, lost * scale, gained * scale, samples)
         return float(reached) >= 1 - alpha
 
-    return _smallest(settled, n)
+    return _smallest(settled, n, limit - (lost - gained) / n, (lost + gained) / n, alpha)
 
 
 def proportion_samples_needed(successes: int, n: int, floor: float, alpha: float) -> int:
-    """The samples at which this rate would prove a proportion above ``floor``; 0: never."""
-    if successes / n <= floor:
-        return 0
+    """The samples at which this rate would prove a proportion above ``floor``; 0: out of reach."""
+    share = successes / n
 
     def settled(samples: int) -> bool:
-        hits = successes * samples / n
+        hits = share * samples
         return float(beta_cdf(floor, hits, samples - hits + 1)) <= alpha
 
-    return _smallest(settled, n)
+    return _smallest(settled, n, share - floor, share * (1 - share), alpha)
+
+
+def _smallest(
+    settled: Callable[[int], bool], least: int, margin: float, variance: float, alpha: float
+) -> int:
+    """The smallest number of samples, from ``least`` on, that settles it, to 1 %.
+
+    ``margin`` and ``variance``, of one sample, say where to begin to look.
+    """
+    if margin <= 0:
+        return 0
+    normal = variance * (NormalDist().inv_cdf(1 - alpha) / margin) ** 2
+    low, high = least, math.ceil(max(least, normal, 1 / margin))
+    while not settled(high):
+        low, high = high, 2 * high
+        if high > MOST_SAMPLES:
+            return 0
+    while high - low > max(1, high // 100):
+        middle = (low + high) // 2
+        low, high = (low, middle) if settled(middle) else (middle, high)
+    return high
 
 
 def samples_needed(n: int, value: float, bound: float, limit: float) -> int:
@@ -300,18 +311,3 @@ def samples_needed(n: int, value: float, bound: float, limit: float) -> int:
         return 0
     needed = n * ((bound - value) / (limit - value)) ** 2
     return math.ceil(needed) if needed <= MOST_SAMPLES else 0
-
-
-def _smallest(settled: Callable[[int], bool], start: int) -> int:
-    """The smallest number from ``start`` on that settles it; 0 if none in reach does."""
-    high = start
-    while not settled(high):
-        if high > MOST_SAMPLES:
-            return 0
-        low, high = high, 2 * high
-    if high == start:
-        return start
-    while high - low > max(1, high // 1000):
-        middle = (low + high) // 2
-        low, high = (low, middle) if settled(middle) else (middle, high)
-    return high

@@ -90,7 +90,7 @@ def test_size_counts_parameters_and_multiply_adds() -> None:
     weights = 8 * 3 * 9 + 8 + 8 * 9 + 8 + 12 * 8 + 5 * 12 + 5
     assert parameters == weights
     assert macs == 64 * (8 * 27 + 8 * 9 + 12 * 8) + 5 * 12
-    assert FORM.size(lstm().handle)[1] == 7 * (64 * 6 + 64 * 16) + 4 * 16
+    assert FORM.size(lstm().handle)[1] == 2 * 7 * (64 * 6 + 64 * 16) + 4 * 32
     length, heads, width = 6, 4, 8
     attention = heads * length * length * width * 2
     assert FORM.size(transformer().handle)[1] == length * 4 * 32 * 32 + attention + 4 * 32

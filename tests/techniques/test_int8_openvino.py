@@ -16,7 +16,7 @@ from openvino_zoo import cnn, decibel, feeds, held, lstm, transformer
 
 from hasten.errors import BadData, BadInput, UnknownName, Unsupported
 from hasten.plugin import engines, forms, techniques
-from hasten.types import Kernel, Model, Use, Workload
+from hasten.types import Arrays, Kernel, Model, Use, Workload
 
 INT8 = techniques.get("int8_openvino")
 ENGINE = engines.get("openvino")
@@ -38,25 +38,33 @@ def profiled(model: Model, batch: int = 2) -> list[Kernel]:
         return runner.profile(runner.bind(feeds(model, batch)))
 
 
+def answers(model: Model, feed: Arrays) -> Arrays:
+    batch = len(next(iter(feed.values())))
+    with ENGINE(model, Workload(batch=batch), Use("openvino")) as runner:
+        found = runner.run(runner.bind(feed))
+        return {name: array.copy() for name, array in found.items()}
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_outputs_stay_close_and_run_in_int8(name: str) -> None:
+def test_outputs_stay_close_at_every_batch(name: str) -> None:
     model = MODELS[name]()
     made = quantised(model, **first_setting(model))
     assert "quantized" in made.traits
-    for batch in (1, 3):
-        feed = feeds(model, batch, seed=9)
-        answers = []
-        for each in (model, made):
-            with ENGINE(each, Workload(batch=batch), Use("openvino")) as runner:
-                found = runner.run(runner.bind(feed))
-                answers.append({output: array.copy() for output, array in found.items()})
-        for output, wanted in answers[0].items():
-            assert decibel(wanted, answers[1][output]) > 15
-            assert decibel(wanted, answers[1][output]) < 80
-    kernels = profiled(made)
+    feed = feeds(model, 40, seed=9)
+    wanted, found = answers(model, feed), answers(made, feed)
+    few = answers(made, {key: array[:3] for key, array in feed.items()})
+    for output, array in wanted.items():
+        assert 15 < decibel(array, found[output]) < 80
+        assert decibel(found[output][:3], few[output]) > 25
+
+
+@pytest.mark.parametrize("name", ["cnn", "transformer"])
+def test_most_of_the_work_runs_in_int8(name: str) -> None:
+    model = MODELS[name]()
+    kernels = profiled(quantised(model, **first_setting(model)))
     total = sum(kernel.macs for kernel in kernels)
     assert total == 2 * FORM.size(model.handle)[1]
-    assert sum(k.macs for k in kernels if k.precision == "int8") > total / 2
+    assert sum(k.macs for k in kernels if k.precision == "int8") > 0.9 * total
 
 
 def test_kept_layers_run_in_float_and_keep_their_names() -> None:
@@ -76,7 +84,7 @@ def test_keeping_everything_computes_as_before() -> None:
     made = quantised(model, keep=("cell", "head"))
     feed = feeds(model, 2)
     for name, wanted in FORM.layers(model.handle, feed).items():
-        assert decibel(wanted, FORM.layers(made.handle, feed)[name]) > 100
+        assert decibel(wanted, FORM.layers(made.handle, feed)[name]) > 40
 
 
 def test_unknown_layers_are_named_with_the_nearest() -> None:
@@ -169,6 +177,7 @@ def test_space_follows_traits_and_cpu() -> None:
 
     assert space("convolution")[0] == {}
     assert space("attention")[0]["model_type"] == "transformer"
+    assert space("recurrent") == [{"preset": "mixed"}]
     assert all(options["saturates"] for options in space("convolution", isa=["avx2"]))
     assert not any("saturates" in o for o in space("convolution", arch="aarch64", isa=["asimd"]))
 

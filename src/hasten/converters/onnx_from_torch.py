@@ -1,9 +1,9 @@
 """PyTorch to ONNX, through the exported graph.
 
-**Source:** PyTorch 2.13, ``torch.onnx.export(dynamo=True)``; where that has no translation, its
-older TorchScript exporter. The first keeps LSTM, LayerNormalization and Gelu as one node each; its
-weights are folded to plain initializers here, as quantisers expect them. The second needs the
-module itself: traced over an exported graph, free dimensions become constants.
+**Source:** PyTorch 2.13, ``torch.onnx.export(dynamo=True)``. It keeps LSTM, GRU,
+LayerNormalization and Gelu as one node each; how it rearranges their weights is folded away here,
+because quantisers look for plain initializers. The older TorchScript exporter is several times
+faster, but it freezes free dimensions of exported graphs and knows fewer operators.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import BytesIO, StringIO
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import Unsupported
@@ -21,12 +21,11 @@ from hasten.plugin import Converter, forms
 from hasten.types import Model, Spec, Workload
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
     from torch.export import ExportedProgram
 
 FOLDED_BYTES = 1 << 31
 """Constants up to this size are computed at export: what protobuf can hold."""
-TRACED_OPSET = 20
 
 
 class OnnxFromTorch(Converter):
@@ -41,24 +40,24 @@ class OnnxFromTorch(Converter):
     def convert(self, model: Model, workload: Workload) -> Any:
         form: Any = forms.get("torch")
         program = form.export(model.handle, model.spec)
-        with _quiet():
-            try:
-                return _translated(program, model.spec)
-            except Exception as error:
-                # The exporter raises errors of many classes, its translators' own included.
-                why = _reason(error)
-            try:
-                return _traced(model)
-            except Exception as error:
-                raise Unsupported(
-                    f"Cannot convert the model to ONNX: {why}; the older exporter: "
-                    f"{_reason(error)}. Use an engine that runs PyTorch models."
-                ) from error
+        try:
+            with _quiet():
+                proto = _translated(program, model.spec)
+        except Exception as error:
+            # The exporter raises errors of many classes, its translators' own included.
+            raise Unsupported(
+                f"Cannot convert the model to ONNX: {_reason(error)}. "
+                "Use an engine that runs PyTorch models."
+            ) from error
+        _rename_dimensions(proto, model.spec)
+        _strip(proto)
+        _strip_graph(proto.graph)
+        return proto
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop what the exporters log, warn of and print; what matters comes as an error."""
+    """Drop what the exporter logs, warns of and prints; what matters comes as an error."""
     import torch
 
     before = logging.root.manager.disable
@@ -93,10 +92,7 @@ def _translated(program: ExportedProgram, spec: Spec) -> ModelProto:
         verbose=False,
     )
     optimizer.optimize(made.model, input_size_limit=FOLDED_BYTES, output_size_limit=FOLDED_BYTES)
-    proto = made.model_proto
-    _rename_dimensions(proto, spec)
-    _strip(proto)
-    return proto
+    return made.model_proto
 
 
 def _rename_dimensions(proto: ModelProto, spec: Spec) -> None:
@@ -116,35 +112,16 @@ def _renamed(expression: str, names: Mapping[str, str]) -> str:
     return re.sub(r"\w+", lambda match: names.get(match.group(), match.group()), expression)
 
 
-def _strip(proto: ModelProto) -> None:
-    """Remove the notes of the exporter: they hold paths of the machine it ran on."""
-    graph = proto.graph
-    for noted in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
-        del noted.metadata_props[:]
-        noted.doc_string = ""
+def _strip_graph(graph: GraphProto) -> None:
+    """Remove the exporter's notes: they hold paths of the machine it ran on."""
+    for noted in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        _strip(noted)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip_graph(attribute.g)
 
 
-def _traced(model: Model) -> ModelProto:
-    """With the TorchScript exporter."""
-    import onnx
-    import torch
-
-    form: Any = forms.get("torch")
-    spec, file = model.spec, BytesIO()
-    axes = {
-        tensor.name: {i: dim for i, dim in enumerate(tensor.shape) if isinstance(dim, str)}
-        for tensor in (*spec.inputs, *spec.outputs)
-    }
-    torch.onnx.export(
-        model.handle,
-        form.examples(spec),
-        file,
-        input_names=[tensor.name for tensor in spec.inputs],
-        output_names=[tensor.name for tensor in spec.outputs],
-        dynamic_axes=axes,
-        opset_version=TRACED_OPSET,
-        dynamo=False,
-    )
-    proto = onnx.load_model_from_string(file.getvalue())
-    _strip(proto)
-    return proto
+def _strip(noted: Any) -> None:
+    del noted.metadata_props[:]
+    noted.ClearField("doc_string")

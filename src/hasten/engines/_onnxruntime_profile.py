@@ -2,13 +2,15 @@
 
 **Source:** the JSON trace of ``SessionOptions.enable_profiling`` (ONNX Runtime 1.20 to 1.31). The
 trace leaves prepacked weights out of a kernel's input shapes, so a second session without
-prepacking, which runs the same kernels in the same order, tells the shapes.
+prepacking, which runs the same kernels in the same order, tells the shapes. Blocked convolutions
+(NCHWc) show output channels rounded up to the block; the model tells how many there are.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,8 +27,9 @@ MakeSession = Callable[[str, Mapping[str, str]], Any]
 """Makes a session that writes its trace to files of a prefix, with extra configuration."""
 
 
-def kernels(make: MakeSession, arrays: Arrays) -> list[Kernel]:
-    """The kernels of one call, in order, with their mean time over a few calls."""
+def kernels(make: MakeSession, graph: Any, arrays: Arrays) -> list[Kernel]:
+    """The kernels of one call of ``graph``, in order, with their mean time over a few calls."""
+    channels = _channels(graph)
     timed = _events(make, {}, arrays, CALLS)[1:]
     shapes = _events(make, _NO_PREPACKING, arrays, 1)[0]
     if len(shapes) != len(timed[0]):
@@ -36,16 +39,51 @@ def kernels(make: MakeSession, arrays: Arrays) -> list[Kernel]:
         told = shapes[place]["args"]
         microseconds = [call[place]["dur"] for call in timed if place < len(call)]
         op = str(event["args"]["op_name"])
+        name = str(event["name"]).removesuffix(_SUFFIX)
+        outputs = _unpadded(name, told["output_type_shape"], channels)
         found.append(
             Kernel(
-                name=str(event["name"]).removesuffix(_SUFFIX),
+                name=name,
                 op=op,
                 precision=precision(op, told["input_type_shape"]),
                 seconds=sum(microseconds) / len(microseconds) / 1e6,
-                macs=multiply_adds(op, told["input_type_shape"], told["output_type_shape"]),
+                macs=multiply_adds(op, told["input_type_shape"], outputs),
             )
         )
     return found
+
+
+_BLOCKED = re.compile(r"(.*)_nchwc(_token_\d+)?")
+_KEEPS_CHANNELS = frozenset({"BatchNormalization", "Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh"})
+_KEEPS_CHANNELS |= {"HardSigmoid", "HardSwish", "Add", "Sum"}
+
+
+def _channels(graph: Any) -> dict[str, int]:
+    """Channels of what convolutions make, also behind what is fused into them."""
+    stored = {tensor.name: tensor.dims for tensor in graph.initializer}
+    found: dict[str, int] = {}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                stored[node.output[0]] = attribute.t.dims
+        elif node.op_type == "Conv" and node.input[1] in stored:
+            found[node.output[0]] = stored[node.input[1]][0]
+        elif node.op_type in _KEEPS_CHANNELS:
+            known = [found[name] for name in node.input if name in found]
+            found.update(dict.fromkeys(node.output, known[0]) if known else {})
+    return found
+
+
+def _unpadded(
+    name: str, outputs: list[dict[str, list[int]]], channels: Mapping[str, int]
+) -> list[dict[str, list[int]]]:
+    """The outputs of a blocked convolution with its true number of channels. Its kernel is
+    called after the tensor it makes."""
+    blocked = _BLOCKED.fullmatch(name)
+    if blocked is None or blocked[1] not in channels:
+        return outputs
+    count = channels[blocked[1]]
+    return [{kind: [s[0], count, *s[2:]] for kind, s in entry.items()} for entry in outputs]
 
 
 def _events(
@@ -91,6 +129,8 @@ def precision(op: str, inputs: Sequence[Mapping[str, Any]]) -> str:
     """The arithmetic of a kernel: by its name, else by the type of its first input."""
     if op in _INT8 or op.startswith("QLinear"):
         return "int8"
+    if op in {"QuantizeLinear", "DequantizeLinear"}:
+        return "f32"
     first = next(iter(inputs[0]), "float") if inputs else "float"
     return _NAMES.get(first, first)
 

@@ -93,10 +93,7 @@ def _multiply_adds(node: Any, told: Mapping[str, str], layers: Layers) -> int:
     """From the shapes that a kernel works on; what fuses several layers, from their names."""
     count = _COUNTS.get(told["layerType"])
     if count is None:
-        names = {
-            name.split("/Dequantization")[0] for name in told["originalLayersNames"].split(",")
-        }
-        return sum(layers.get(name, 0) for name in names)
+        return sum(layers.work.get(name, 0) for name in layers.within(told))
     ports = [*node.inputs(), node.output(0)]
     if any(port.get_partial_shape().is_dynamic for port in ports):
         return 0

@@ -94,7 +94,13 @@ def prepared(model: Model, device: str, channels_last: bool, precision: str) -> 
         for part in module.parameters():
             if part.dim() == 4:
                 part.data = part.data.contiguous(memory_format=torch.channels_last)
-    return module if precision == "f32" else _autocast(module, device, precision)
+    if device == "cuda":
+        # PyTorch rounds to TF32 in convolutions unless it is told not to.
+        torch.backends.cudnn.allow_tf32 = precision != "f32"
+        torch.backends.cuda.matmul.allow_tf32 = precision != "f32"
+    elif precision == "tf32":
+        raise BadInput("Cannot set option 'precision' to 'tf32' on target cpu: only GPUs have it.")
+    return _autocast(module, device, precision) if precision in DTYPES else module
 
 
 def retargeted(module: torch.nn.Module, device: str) -> torch.nn.Module:
@@ -143,8 +149,12 @@ class TorchRunner(Runner):
         guard: Guard,
         facts: Mapping[str, Any],
     ) -> None:
+        import torch
+
         self._call = call
         self._guard = guard
+        self._threads = int(facts["threads"])
+        self._threads_now, self._set_threads = torch.get_num_threads, torch.set_num_threads
         self._inputs = model.spec.inputs
         self._shapes = [spec.bound(workload.bound) for spec in model.spec.inputs]
         self._outputs = model.spec.outputs
@@ -195,6 +205,9 @@ class TorchRunner(Runner):
         return feed
 
     def run(self, feed: Any) -> Arrays:
+        # Another runner may have changed it; compiled code would even be compiled anew for it.
+        if self._threads_now() != self._threads:
+            self._set_threads(self._threads)
         with self._guard():
             out = self._call(*feed)
         tensors = self._take(out)

@@ -3,33 +3,21 @@
 **Source:** onnxruntime Python API 1.20 to 1.31. Its CPU provider computes in f32 (and int8 where
 the graph is quantised); it has no bf16. Free dimensions are bound when the session is made, so
 that it plans memory and fuses as for a fixed shape. Repeated calls on one feed write into the
-same output arrays through an I/O binding, which costs 1.4 µs per call less than ``run``.
+same output arrays through an I/O binding, which costs less than ``run`` and allocates nothing.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
+from hasten.engines._onnxruntime import SessionRunner, Settings
+from hasten.errors import BadInput
+from hasten.plugin import Engine, Facts, Runner, distribution
+from hasten.types import Model, Verdict, Workload
 
-from hasten.engines import _onnxruntime_profile as profiler
-from hasten.errors import BadData, Unsupported
-from hasten.plugin import Engine, Facts, Runner, distribution, forms
-from hasten.types import Arrays, Kernel, Model, Verdict, Workload
-
-MESSAGE_BYTES = 2_000_000_000
-"""Larger models reach the runtime through a file: protobuf stops at 2 GiB."""
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
-_SILENT = 4
 _FLAVOURS = ("onnxruntime>=1.20", "onnxruntime-gpu>=1.20")
 
 
@@ -44,17 +32,11 @@ class OnnxRuntime(Engine):
     typical_seconds = 1.0
 
     @dataclass(frozen=True, kw_only=True)
-    class Options:
-        """``threads`` per call (``None``: what the workload grants), ``inter_op`` threads for
-        branches (with ``execution="parallel"``), ``streams`` of calls at once for throughput;
-        ``spinning``: idle threads wait busily, which answers sooner and costs CPU time."""
-
-        threads: int | None = None
-        inter_op: int = 1
-        streams: int = 1
-        spinning: bool = True
-        optimisation: Literal["all", "extended", "basic", "none"] = "all"
-        execution: Literal["sequential", "parallel"] = "sequential"
+    class Options(Settings):
+        """``threads`` per call (``None``: what the workload grants, else the runtime's choice),
+        ``inter_op`` threads for branches (with ``execution="parallel"``), ``streams`` of calls at
+        once for throughput; ``spinning``: idle threads wait busily, which answers sooner and costs
+        CPU time."""
 
     def installed(self) -> Verdict:
         verdicts = [distribution(flavour) for flavour in _FLAVOURS]
@@ -76,230 +58,17 @@ class OnnxRuntime(Engine):
     def refine(
         self, options: Mapping[str, Any], target: Facts, workload: Workload
     ) -> Iterable[Mapping[str, Any]]:
+        granted = workload.threads or int(target.get("cores", 1))
         if workload.target != "cpu":
             return
-        granted = workload.threads or int(target.get("cores", 1))
-        if workload.objective == "throughput":
-            if granted > 3:
-                yield {"streams": granted // 2, "threads": 2}
-        elif granted > 1:
-            yield {"threads": granted // 2}
-            yield {"threads": 1}
-        yield {"spinning": False}
+        if workload.objective == "throughput" and granted > 3:
+            yield {"streams": granted // 2, "threads": 2}
+        elif workload.objective == "latency" and granted > 1:
+            yield from ({"threads": count} for count in dict.fromkeys((granted // 2, 1)))
 
     def compile(self, model: Model, workload: Workload, options: Options) -> Runner:
-        if options.streams < 1 or options.inter_op < 1 or (options.threads or 1) < 1:
-            raise Unsupported(
-                f"Cannot run with '{self.name}': threads {options.threads}, inter_op "
-                f"{options.inter_op} and streams {options.streams} must be 1 or more."
-            )
-        return OrtRunner(model, workload, options)
-
-
-class _Feed:
-    """Inputs of one call; from the second call on with outputs of its own to write into."""
-
-    __slots__ = ("arrays", "binding", "outputs")
-
-    def __init__(self, arrays: Arrays) -> None:
-        self.arrays = arrays
-        self.binding: Any = None
-        self.outputs: Arrays | None = None
-
-
-class OrtRunner(Runner):
-    """An inference session for one workload."""
-
-    def __init__(self, model: Model, workload: Workload, options: OnnxRuntime.Options) -> None:
-        self._model = model
-        self._workload = workload
-        self._options = options
-        self._threads = options.threads or _share(workload, options.streams)
-        self._sizes = workload.bound
-        self._session = self._bound_session()
-        self._dtypes = {t.name: _numpy_type(t.type) for t in self._session.get_inputs()}
-        outputs = self._session.get_outputs()
-        self._names = [tensor.name for tensor in outputs]
-        self._fixed = all(isinstance(size, int) for tensor in outputs for size in tensor.shape)
-        self._pool = ThreadPoolExecutor(options.streams) if options.streams > 1 else None
-        self._room = threading.Semaphore(2 * options.streams)
-        self._waiting: list[Future[Any]] = []
-        self.facts = self._in_force()
-
-    def _bound_session(self) -> Any:
-        """The session that computes. A model whose branches need different shapes (``If`` on a
-        rate, say) is refused once its dimensions are bound: then they stay free."""
-        try:
-            return self._make(None, {})
-        except Unsupported:
-            self._sizes = {}
-            return self._make(None, {})
-
-    def _in_force(self) -> dict[str, Any]:
-        import onnxruntime
-
-        used = self._session.get_session_options()
-        return {
-            "threads": used.intra_op_num_threads,
-            "inter_op": used.inter_op_num_threads,
-            "streams": self._options.streams,
-            "precision": "f32",
-            "provider": self._session.get_providers()[0],
-            "shapes": "bound" if self._sizes else "free",
-            "optimisation": used.graph_optimization_level.name,
-            "version": onnxruntime.__version__,
-        }
-
-    def _make(self, trace: str | None, config: Mapping[str, str]) -> Any:
-        """A session; with ``trace`` one that profiles itself into files of that prefix."""
-        import onnxruntime
-
-        onnxruntime.set_default_logger_severity(_SILENT)
-        provider = _PROVIDERS[self._workload.target]
-        if provider not in onnxruntime.get_available_providers():
-            raise Unsupported(
-                f"Cannot run with 'onnxruntime' on target {self._workload.target}: this build has "
-                "no CUDA. Install it: pip install onnxruntime-gpu."
-            )
-        settings = self._settings(config)
-        if trace is not None:
-            settings.enable_profiling = True
-            settings.profile_file_prefix = trace
-        chain = list(dict.fromkeys([provider, _PROVIDERS["cpu"]]))
-        with _serialised(self._model) as source, _explained():
-            session = onnxruntime.InferenceSession(source, settings, chain)
-        if session.get_providers()[0] != provider:
-            raise Unsupported(
-                f"Cannot run with 'onnxruntime' on target {self._workload.target}: its CUDA "
-                "libraries cannot be loaded. Check the driver with: hasten doctor."
-            )
-        return session
-
-    def _settings(self, config: Mapping[str, str]) -> Any:
-        import onnxruntime
-
-        levels = onnxruntime.GraphOptimizationLevel
-        made = onnxruntime.SessionOptions()
-        made.log_severity_level = _SILENT
-        made.intra_op_num_threads = self._threads
-        made.inter_op_num_threads = self._options.inter_op
-        made.graph_optimization_level = {
-            "all": levels.ORT_ENABLE_ALL,
-            "extended": levels.ORT_ENABLE_EXTENDED,
-            "basic": levels.ORT_ENABLE_BASIC,
-            "none": levels.ORT_DISABLE_ALL,
-        }[self._options.optimisation]
-        if self._options.execution == "parallel":
-            made.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
-        spin = "1" if self._options.spinning else "0"
-        for key, value in {"session.intra_op.allow_spinning": spin, **config}.items():
-            made.add_session_config_entry(key, value)
-        for name, size in self._sizes.items():
-            made.add_free_dimension_override_by_name(name, size)
-        return made
-
-    def bind(self, arrays: Arrays) -> _Feed:
-        try:
-            return _Feed(
-                {
-                    name: np.ascontiguousarray(arrays[name], dtype)
-                    for name, dtype in self._dtypes.items()
-                }
-            )
-        except KeyError as error:
-            raise BadData(
-                f"Cannot run the model: input {error} is missing. It takes "
-                f"{', '.join(self._dtypes)}."
-            ) from error
-
-    def run(self, feed: _Feed) -> Arrays:
-        if feed.binding is not None:
-            self._session.run_with_iobinding(feed.binding)
-            return feed.outputs  # type: ignore[return-value]  # set with the binding
-        if feed.outputs is not None and self._fixed:
-            self._give_buffers(feed)
-            return self.run(feed)
-        with _explained():
-            answer = self._session.run(self._names, feed.arrays)
-        feed.outputs = dict(zip(self._names, answer, strict=True))
-        return feed.outputs
-
-    def _give_buffers(self, feed: _Feed) -> None:
-        """Outputs that every further call on this feed writes into, without allocating."""
-        from onnxruntime import OrtValue
-
-        feed.outputs = {name: np.empty_like(made) for name, made in (feed.outputs or {}).items()}
-        binding = self._session.io_binding()
-        for name, array in feed.arrays.items():
-            binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(array))
-        for name, array in feed.outputs.items():
-            binding.bind_ortvalue_output(name, OrtValue.ortvalue_from_numpy(array))
-        feed.binding = binding
-
-    def submit(self, feed: _Feed) -> None:
-        if self._pool is None:
-            self.run(feed)
-            return
-        self._room.acquire()
-        future = self._pool.submit(self._session.run, self._names, feed.arrays)
-        future.add_done_callback(lambda _: self._room.release())
-        self._waiting = [other for other in self._waiting if not other.done() or other.exception()]
-        self._waiting.append(future)
-
-    def drain(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        with _explained():
-            for future in waiting:
-                future.result()
-
-    def profile(self, feed: _Feed) -> list[Kernel]:
-        with _explained():
-            return profiler.kernels(self._make, feed.arrays)
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-        self._session = None
-
-
-def _share(workload: Workload, streams: int) -> int:
-    """Threads of one call: what the workload grants, divided among the streams."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, (workload.threads or cores) // streams)
-
-
-def _numpy_type(kind: str) -> np.dtype[Any]:
-    """The NumPy type of ONNX Runtime's ``"tensor(float)"``."""
-    inner = kind.removeprefix("tensor(").removesuffix(")")
-    name = {"float": "float32", "double": "float64"}.get(inner, inner)
-    if name == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
-
-
-@contextmanager
-def _serialised(model: Model) -> Iterator[bytes | str]:
-    """The model as a session takes it: bytes, or the path of a file that lives as long."""
-    held = sum(len(tensor.raw_data) for tensor in model.handle.graph.initializer)
-    if held <= MESSAGE_BYTES:
-        yield model.handle.SerializeToString()
-        return
-    with TemporaryDirectory(prefix="hasten-") as folder:
-        forms.get(model.form).save(model, Path(folder))
-        yield str(next(Path(folder).glob("*.onnx")))
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn the runtime's errors into one line. Its classes share no base but ``Exception``."""
-    try:
-        yield
-    except (Unsupported, BadData):
-        raise
-    except Exception as error:
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        why = text.rpartition("[ONNXRuntimeError] : ")[2][:400].rstrip(".")
-        raise Unsupported(f"Cannot run the model with 'onnxruntime': {why}.") from error
+        for name in ("threads", "inter_op", "streams"):
+            value = getattr(options, name)
+            if value is not None and value < 1:
+                raise BadInput(f"Cannot run ONNX Runtime with {name}={value}: it takes 1 or more.")
+        return SessionRunner(model, workload, options)

@@ -30,6 +30,8 @@ from hasten.plugin import Engine, Facts, Runner, distribution
 from hasten.types import Model, Verdict, Workload
 
 COMPILERS = ("g++", "clang++")
+RECOMPILES = 256
+"""How often one process may compile the same source: once per runner of a class of modules."""
 
 
 class TorchCompile(Engine):
@@ -50,7 +52,7 @@ class TorchCompile(Engine):
         threads: int | None = None
         streams: int = 1
         channels_last: bool = False
-        precision: Literal["f32", "bf16", "f16"] = "f32"
+        precision: Literal["f32", "tf32", "bf16", "f16"] = "f32"
         mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
 
     def installed(self) -> Verdict:
@@ -69,6 +71,7 @@ class TorchCompile(Engine):
         precisions = [{"precision": low}, {}] if low else [{}]
         if workload.target == "gpu":
             layout = {"channels_last": True} if "convolution" in traits else {}
+            precisions.insert(1, {"precision": "tf32"})
             yield from ({"mode": "reduce-overhead", **p, **layout} for p in precisions)
             yield {"mode": "max-autotune", **precisions[0], **layout}
             return
@@ -84,7 +87,8 @@ class TorchCompile(Engine):
 
     def compile(self, model: Model, workload: Workload, options: Options) -> Runner:
         import torch
-        from torch._inductor import config
+        from torch._dynamo import config as dynamo
+        from torch._inductor import config as inductor
 
         device = DEVICES[workload.target]
         threads = set_threads(options.threads, options.streams, workload)
@@ -101,7 +105,9 @@ class TorchCompile(Engine):
         }
         kind = TorchRunner if device == "cpu" else CudaRunner
         try:
-            with config.patch(freezing=True):
+            # Past the limit, PyTorch would silently go back to eager.
+            limits = dynamo.patch(recompile_limit=RECOMPILES, fail_on_recompile_limit_hit=True)
+            with inductor.patch(freezing=True), limits:
                 compiled = torch.compile(module, dynamic=False, mode=options.mode)
                 return kind(compiled, model, workload, torch.no_grad, facts)
         except HastenError:

@@ -37,13 +37,14 @@ class TorchEager(Engine):
     @dataclass(frozen=True, kw_only=True)
     class Options:
         """``threads`` per call (``None``: what the workload grants, else PyTorch's choice);
-        ``streams`` of calls at once for throughput; ``precision`` by autocast; ``cuda_graph``:
-        replay the kernels on the GPU without Python."""
+        ``streams`` of calls at once for throughput; ``precision`` by autocast (on a GPU, "tf32"
+        is what PyTorch does to convolutions unasked); ``cuda_graph``: replay the kernels on the
+        GPU without Python."""
 
         threads: int | None = None
         streams: int = 1
         channels_last: bool = False
-        precision: Literal["f32", "bf16", "f16"] = "f32"
+        precision: Literal["f32", "tf32", "bf16", "f16"] = "f32"
         cuda_graph: bool = False
 
     def space(
@@ -53,6 +54,7 @@ class TorchEager(Engine):
         if workload.target == "gpu":
             low = low_precision(target, workload)
             yield {"cuda_graph": True, "precision": low, **layout}
+            yield {"cuda_graph": True, "precision": "tf32", **layout}
             yield {"cuda_graph": True, **layout}
         yield {}
         if layout:

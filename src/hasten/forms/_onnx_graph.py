@@ -36,7 +36,26 @@ _QUANTISED = frozenset(
     }
 )
 _BETWEEN_PRODUCT_AND_SOFTMAX = frozenset(
-    ["Add", "Cast", "Clip", "Div", "DequantizeLinear", "Dropout", "Expand", "Identity", "Max", "Min", "Mul", "QuantizeLinear", "Reshape", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"]
+    [
+        "Add",
+        "Cast",
+        "Clip",
+        "Div",
+        "DequantizeLinear",
+        "Dropout",
+        "Expand",
+        "Identity",
+        "Max",
+        "Min",
+        "Mul",
+        "QuantizeLinear",
+        "Reshape",
+        "Squeeze",
+        "Sub",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
 )
 
 
@@ -191,7 +210,18 @@ def bounds(graph: Any) -> dict[str, int]:
 
 
 _KEEPS_VALUES = frozenset(
-    ["Cast", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"]
+    [
+        "Cast",
+        "Expand",
+        "Flatten",
+        "Identity",
+        "Reshape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    ]
 )
 
 

@@ -75,25 +75,28 @@ def _belongs(node: Any, name: str, wiring: Wiring, integer: bool) -> bool:
 
 
 def parameters(graph: Any) -> int:
-    """Numbers the model learned: floats and quantised weights, without scales and zero points."""
-    return sum(
-        math.prod(tensor.dims)
-        for inner in graphs(graph)
-        for tensor in _learned(inner)
-        if tensor.data_type in _WEIGHTS
-    )
+    """Numbers the model learned: floats and what was quantised, without scales, zero points and
+    shapes."""
+    return sum(math.prod(tensor.dims) for inner in graphs(graph) for tensor in _learned(inner))
 
 
 def _learned(graph: Any) -> Iterator[Any]:
-    """Stored tensors that are data: no scale or zero point of a quantiser."""
-    settings = {
-        name for node in graph.node if node.op_type in _ALWAYS_FOLLOWS for name in node.input[1:3]
-    }
-    yield from (tensor for tensor in graph.initializer if tensor.name not in settings)
+    """Stored tensors that are weights or biases."""
+    quantisers = [node for node in graph.node if node.op_type in _ALWAYS_FOLLOWS]
+    settings = {name for node in quantisers for name in node.input[1:3]}
+    quantised = {node.input[0] for node in quantisers}
+    for name, tensor in _stored(graph):
+        if name in quantised or (name not in settings and tensor.data_type in _WEIGHTS):
+            yield tensor
+
+
+def _stored(graph: Any) -> Iterator[tuple[str, Any]]:
+    """Initialisers and the tensors of ``Constant`` nodes, scalars of the latter left out."""
+    yield from ((tensor.name, tensor) for tensor in graph.initializer)
     for node in graph.node:
         held = constant(node)
-        if held is not None and held.dims and node.output[0] not in settings:
-            yield held
+        if held is not None and held.dims:
+            yield node.output[0], held
 
 
 def multiply_adds(handle: Any) -> int:

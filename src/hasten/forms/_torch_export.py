@@ -93,7 +93,11 @@ _RECURRENT = re.compile(r"aten\.(lstm|gru|rnn_tanh|rnn_relu)(_cell)?\b")
 _PRODUCTS = re.compile(r"aten\.(linear|bilinear|matmul|mm|bmm|addmm|baddbmm|einsum)\b")
 _ATTENTION = re.compile(r"aten\._?scaled_dot_product_")
 _SOFTMAX = re.compile(r"aten\._?softmax\b")
-_TRANSPARENT = re.compile(r"aten\.(dropout|to|_to_copy|clone|contiguous|view|reshape|expand)\b")
+_TABLE = re.compile(r"aten\.embedding(_bag)?\b")
+_PASSING = re.compile(
+    r"aten\.(dropout|to|_to_copy|clone|contiguous|view|reshape|expand|flatten|slice|select|"
+    r"transpose|permute|unsqueeze|squeeze|split|chunk|unbind)\b|.*getitem"
+)
 
 
 def is_layer(node: Node) -> bool:
@@ -120,15 +124,31 @@ def _attends(node: Node) -> bool:
     """Whether a softmax weights a matrix product: attention written out by hand."""
     if not _SOFTMAX.match(str(node.target)):
         return False
+    return any(_PRODUCTS.match(str(user.target)) for user in _users(node))
+
+
+def _users(node: Node) -> Iterator[Node]:
+    """What uses the values of a node, also after they were moved, cut or cast."""
     reached, seen = [node], {node}
     for step in reached:
         for user in step.users:
-            if _PRODUCTS.match(str(user.target)):
-                return True
-            if _TRANSPARENT.match(str(user.target)) and user not in seen:
+            yield user
+            if _PASSING.match(str(user.target)) and user not in seen:
                 seen.add(user)
                 reached.append(user)
-    return False
+
+
+def table_rows(module: GraphModule) -> list[int | None]:
+    """For each input, the rows of the smallest table that it looks up; ``None`` for none."""
+    found: list[int | None] = []
+    for node in module.graph.find_nodes(op="placeholder"):
+        tables = [
+            getattr(module, str(user.args[0].target))
+            for user in _users(node)
+            if _TABLE.match(str(user.target)) and user.args[0].op == "get_attr"
+        ]
+        found.append(min((len(table) for table in tables), default=None))
+    return found
 
 
 def module_traits(module: torch.nn.Module) -> frozenset[str]:

@@ -22,6 +22,7 @@ from hasten.forms._torch_export import (
     layer_outputs,
     module_traits,
     multiply_adds,
+    table_rows,
 )
 from hasten.forms._torch_graph import decode, encode
 from hasten.plugin import Form
@@ -98,6 +99,13 @@ class TorchForm(Form):
             return {}
         inputs = [torch.as_tensor(feeds[tensor.name]) for tensor in handle.hasten.spec.inputs]
         return {name: out.numpy() for name, out in layer_outputs(module, inputs).items()}
+
+    def bounds(self, handle: Any) -> dict[str, int]:
+        module = self._flat(handle)
+        if module is None:
+            return {}
+        rows = zip(handle.hasten.spec.inputs, table_rows(module), strict=True)
+        return {tensor.name: count for tensor, count in rows if count is not None}
 
     def _flat(self, handle: Any) -> GraphModule | None:
         """The handle as it would be read back from disk, if it was ever exported."""

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hasten.errors import BadModel, Unsupported
+from hasten.errors import BadModel, UnknownName, Unsupported
 from hasten.types import BATCH, TensorSpec
 
 Shape = tuple[int | str, ...]
@@ -53,10 +53,12 @@ def _dim(dim: Any) -> int | str:
     return "" if _NO_NAME.fullmatch(dim.dim_param) else str(dim.dim_param)
 
 
-def set_dims(tensor: Any, shape: Iterable[int | str]) -> None:
-    """Declare ``shape``; an empty name leaves the dimension open."""
+def set_dims(tensor: Any, shape: Iterable[int | str] | None) -> None:
+    """Declare ``shape``; an empty name leaves the dimension open, ``None`` their number."""
+    tensor.type.tensor_type.ClearField("shape")
+    if shape is None:
+        return
     declared = tensor.type.tensor_type.shape
-    declared.ClearField("dim")
     declared.SetInParent()
     for size in shape:
         dim = declared.dim.add()
@@ -69,9 +71,13 @@ def set_dims(tensor: Any, shape: Iterable[int | str]) -> None:
 def input_shapes(inputs: Sequence[Any], examples: Sequence[TensorSpec]) -> dict[str, Shape]:
     """The shape of every input with all free dimensions named.
 
-    ``examples`` are shapes that the user gave; they win over declared ones.
+    ``examples`` are shapes that the user gave, by name or in order; they win over declared ones.
     """
-    given = {example.name: example.shape for example in examples}
+    names = [tensor.name for tensor in inputs]
+    given = {e.name or names[min(i, len(names) - 1)]: e.shape for i, e in enumerate(examples)}
+    for name in given:
+        if name not in names:
+            raise UnknownName.among("input", name, names)
     declared = {}
     for tensor in inputs:
         if tensor.name in given:
@@ -120,8 +126,9 @@ def _own_name(tensor: str, axis: int) -> str:
 def _batch_name(declared: Mapping[str, Shape]) -> str | None:
     """The name that the batch has in this model (``""``: none); ``None`` if there is no batch."""
     for shape in declared.values():
-        if shape and isinstance(shape[0], str) and not _NOT_BATCH.fullmatch(shape[0]):
-            return shape[0]
+        dim = shape[0] if shape else 1
+        if isinstance(dim, str) and (_BATCH_LIKE.fullmatch(dim) or not _NOT_BATCH.fullmatch(dim)):
+            return dim
     return None
 
 
@@ -133,18 +140,25 @@ def _is_batch(dim: int | str, batch: str) -> bool:
     return dim == batch or bool(made_up)
 
 
-# --- outputs ---------------------------------------------------------------------------------------
+# --- outputs ---------------------------------------------------------------------------------
 
 
 def output_shapes(proto: Any, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
-    """The shape of every output, the batch recognised by inferring twice with different sizes."""
+    """The shape of every output, the batch recognised by inferring twice with different sizes.
+
+    An output whose number of dimensions nobody knows is left out.
+    """
     bare = _without_weights(proto)
-    declared = {tensor.name: dims(tensor) for tensor in proto.graph.output}
     open_ = _infer(bare, inputs)
+    declared = {
+        tensor.name: dims(tensor)
+        for tensor in proto.graph.output
+        if tensor.name in open_ or tensor.type.tensor_type.HasField("shape")
+    }
     twice = [_infer(bare, _bound(inputs, size)) for size in (2, 3)]
     known = {dim for shape in inputs.values() for dim in shape if isinstance(dim, str)}
     batched = all(shape[:1] == (BATCH,) for shape in inputs.values())
-    batch_names = {dims(t)[0] for t in proto.graph.input if inputs[t.name][:1] == (BATCH,)}
+    batch_names = {dims(t)[:1] for t in proto.graph.input if inputs[t.name][:1] == (BATCH,)}
     found = {}
     for name, said in declared.items():
         views = [open_.get(name, said), *(inferred.get(name, ()) for inferred in twice), said]
@@ -153,7 +167,7 @@ def output_shapes(proto: Any, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
             _settled([view[axis] if len(view) == rank else "" for view in views], known)
             for axis in range(rank)
         ]
-        if made and made[0] == "" and (batched or said[0] in batch_names - {""}):
+        if made and made[0] == "" and (batched or said[:1] in batch_names - {("",)}):
             made[0] = BATCH
         found[name] = tuple(
             _own_name(name, axis) if dim in ("", _OTHER) else dim for axis, dim in enumerate(made)

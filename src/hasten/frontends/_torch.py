@@ -132,8 +132,13 @@ def _dtype(name: str, tensor: torch.Tensor) -> str:
 
 
 def from_specs(module: torch.nn.Module, specs: Sequence[TensorSpec]) -> Inputs:
-    """Inputs as the user specified them, in the order of ``forward``'s parameters."""
+    """Inputs as the user specified them, in the order of ``forward``'s parameters.
+
+    Where there is one on either side, they are the same whatever they are called.
+    """
     names, required = parameters(module)
+    if len(specs) == 1 and len(names) >= 1 >= len(required):
+        specs = [replace(specs[0], name=specs[0].name if specs[0].name in names else names[0])]
     given = {spec.name: spec for spec in specs}
     if names and (unknown := [name for name in given if name not in names]):
         raise BadInput(f"No input is called '{unknown[0]}': forward takes {', '.join(names)}.")

@@ -159,7 +159,7 @@ def load_pickle(path: Path, trust: bool) -> Any:
                 f"Cannot use '{path}': it is a TorchScript archive, which torch.export refuses. "
                 "Give the module as 'package.module:factory', or an ONNX file made from it."
             ) from error
-        if not isinstance(error, pickle.UnpicklingError):
+        if not isinstance(error, pickle.UnpicklingError) or not _is_pickle(path):
             raise BadModel(
                 f"Cannot read '{path}': it is damaged, or torch.save did not write it "
                 f"({first_line(error)})."
@@ -170,6 +170,12 @@ def load_pickle(path: Path, trust: bool) -> Any:
         return torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:
         raise BadModel(f"Cannot read '{path}': {first_line(error)}.") from error
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file begins as what ``torch.save`` writes: a zip archive, or a bare pickle."""
+    with path.open("rb") as file:
+        return file.read(2).startswith((b"PK", b"\x80"))
 
 
 def load_module(path: Path, trust: bool) -> torch.nn.Module:

@@ -100,17 +100,29 @@ def _declare(proto: Any, examples: Sequence[TensorSpec]) -> Spec:
     inputs = dims.input_shapes(proto.graph.input, examples)
     outputs = dims.output_shapes(proto, inputs)
     for tensor in (*proto.graph.input, *proto.graph.output):
-        dims.set_dims(tensor, {**inputs, **outputs}[tensor.name])
-    given = tuple(TensorSpec(name, kinds[name], shape) for name, shape in outputs.items())
-    return Spec(
-        tuple(TensorSpec(name, kinds[name], shape) for name, shape in inputs.items()),
-        given,
-        guess_task(proto.graph, given),
+        dims.set_dims(tensor, {**inputs, **outputs}.get(tensor.name))
+    given = tuple(
+        TensorSpec(tensor.name, kinds[tensor.name], outputs.get(tensor.name, ()))
+        for tensor in proto.graph.output
     )
+    taken = tuple(TensorSpec(name, kinds[name], shape) for name, shape in inputs.items())
+    return Spec(taken, given, guess_task(proto.graph, given))
 
 
 _BEFORE_AN_ANSWER = frozenset(
-    ["Add", "Cast", "DequantizeLinear", "Flatten", "Identity", "LogSoftmax", "QuantizeLinear", "Reshape", "Sigmoid", "Softmax", "Squeeze"]
+    [
+        "Add",
+        "Cast",
+        "DequantizeLinear",
+        "Flatten",
+        "Identity",
+        "LogSoftmax",
+        "QuantizeLinear",
+        "Reshape",
+        "Sigmoid",
+        "Softmax",
+        "Squeeze",
+    ]
 )
 _ANSWERS = frozenset({"Gemm", "MatMul", "Conv", "GlobalAveragePool", "TreeEnsembleClassifier"})
 

@@ -55,6 +55,11 @@ class TorchFrontend(Frontend):
         loaded = sys.modules.get("torch")
         return loaded is not None and isinstance(what, loaded.nn.Module)
 
+    def describes(self, what: Any) -> bool:
+        if isinstance(what, str | Path):
+            return Path(what).suffix.lower() == PROGRAM
+        return getattr(what, "example_input_array", None) is not None
+
     def load(self, source: Source) -> Model:
         module, given = self._module(source)
         if source.weights is not None:

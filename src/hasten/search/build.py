@@ -134,7 +134,7 @@ def difference(expected: list[Arrays], found: list[Arrays]) -> float:
     return max(worst)
 
 
-# --- making the model of a plan --------------------------------------------------------------------
+# --- making the model of a plan -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,10 @@ HOPELESS = 2.5
 """A candidate this many times slower than the fastest so far does not enter the race."""
 CONTENDERS = 8
 REFINED = 2
-FIRST_SAMPLES = 16
-SELECTION_SECONDS, TEST_SECONDS = 6.0, 20.0
-"""What reading the samples once may take, of a budget of 300 s."""
-OUTPUT_BYTES = 2**29
+LEAST_BUILD_SECONDS = 60.0
+"""No candidate counts as hung before this, however little of the budget is left."""
+READ_SECONDS = {"selection": 6.0, "test": 20.0}
+"""What the reference may take to read a part once, of a budget of 300 s."""
 
 
 @dataclass
@@ -85,13 +85,13 @@ class Candidates:
                 "is installed. Install one: pip install 'hasten[onnxruntime,openvino]'."
             )
         self.progress.doing(plan.name)
-        first = self.workshop.build(plan, FIRST_SAMPLES, None)
-        if first.status != "failed":
-            self.counts = self._sample_counts(first)
-            first = self.workshop.build(plan, self.counts["selection"], None)
+        share = self.settings.budget_seconds / 300.0
+        seconds = {part: share * usual for part, usual in READ_SECONDS.items()}
+        first = self.workshop.build_reference(plan, seconds)
         if first.status == "failed":
             raise Unsupported(f"Your model does not run here: {first.error}{self._advice()}")
         first.status = "reference"
+        self.counts = dict(first.facts["counts"])
         self._keep(first)
         self.progress.done(first)
 
@@ -102,19 +102,6 @@ class Candidates:
         sizes = ", ".join(f"{name}={size}" for name, size in self.original.sizes.items())
         free = f" Its free dimensions were set to {sizes}: set them with --size." if sizes else ""
         return f" It was given made-up inputs.{free} Or give real ones with --data."
-
-    def _sample_counts(self, first: Trial) -> dict[str, int]:
-        """How many samples of each part are read: a power of two that fits the time.
-
-        Fixed before any candidate is known, and rounded so that a repeated search reads as many.
-        """
-        per_sample = max(first.seconds_per_call or 0.0, 1e-5) / self.workload.batch
-        share = self.settings.budget_seconds / 300.0 / per_sample
-        room = max(64, OUTPUT_BYTES // max(1, int(first.facts["output_bytes_per_sample"])))
-        return {
-            part: min(max(256, 2 ** int(np.log2(max(seconds * share, 1.0)))), room)
-            for part, seconds in (("selection", SELECTION_SECONDS), ("test", TEST_SECONDS))
-        }
 
     def _keep(self, trial: Trial) -> Trial:
         self.trials.append(trial)
@@ -141,14 +128,20 @@ class Candidates:
         return [plan for plan in space.plans(self.situation) if plan not in self.tried]
 
     def _time_for(self, plan: Plan) -> bool:
+        return self._build_seconds_left() > 0.5 * space.estimate(plan)
+
+    def _build_seconds_left(self) -> float:
+        """What is left of the share of the budget that goes into building."""
         kept = (1.0 - BUILD_SHARE) * self.settings.budget_seconds
-        return self.seconds_left() - 0.5 * space.estimate(plan) > kept
+        return self.seconds_left() - kept
 
     def _try(self, plan: Plan) -> Trial:
         """Build one plan and judge it on the selection samples."""
         self.progress.doing(plan.name)
         stem = self.reference_outputs("selection")
-        trial = self._keep(self.workshop.build(plan, self.counts["selection"], stem))
+        # One that hangs must leave time for others.
+        self.workshop.build_seconds = max(LEAST_BUILD_SECONDS, self._build_seconds_left() / 2)
+        trial = self._keep(self.workshop.build(plan, self.counts, stem))
         if trial.status == "built":
             self._judge_selection(trial)
         self.progress.done(trial)
@@ -198,8 +191,6 @@ class Candidates:
     def _judge_selection(self, trial: Trial) -> None:
         """Equivalent, within the limit, or broken, as a point on the selection samples."""
         if is_equivalent(trial):
-            n, difference = self.counts["selection"], trial.difference or 0.0
-            trial.scores.append(metrics.equivalent_score("selection", n, difference))
             return
         if self.original.data is None:
             trial.status = "wrong"
@@ -235,7 +226,7 @@ class Candidates:
         """The stem of the reference's outputs over a part, computed once."""
         count = self.counts[part]
         self.workshop.evaluate(self.reference.plan, part, count, None)
-        return self.workshop.outputs_stem(self.reference.plan, count)
+        return self.workshop.outputs_stem(self.reference.plan)
 
     # --- who may race ---
 

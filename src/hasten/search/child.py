@@ -18,14 +18,14 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-import psutil
-
 import hasten.errors
 from hasten.errors import CandidateFailed, HastenError
 
 CAN_STOP = hasattr(signal, "SIGSTOP")
 SPIN_OUT_SECONDS = 0.3
 """How long idle runtime threads may spin after a call; waited where a group cannot be stopped."""
+LOG_TAIL_BYTES = 4096
+LOG_LINE = 300
 
 
 class Workplace(Protocol):
@@ -46,7 +46,8 @@ class Child:
         self.peak_bytes = 0
         with log.open("ab") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hasten.search.worker"],
+                # -P: a file such as random.py in the working folder must not hide Python's own.
+                [sys.executable, "-P", "-m", "hasten.search.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=sink,
@@ -54,6 +55,7 @@ class Child:
                 env={**os.environ, **QUIET, **(environment or {})},
             )
         self.stopped = False
+        self.closed = False
 
     def call(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send one request and wait for its answer; the child is killed where it breaks a limit."""
@@ -72,7 +74,10 @@ class Child:
 
     def answer(self, seconds: float) -> dict[str, Any]:
         line = self._line(time.monotonic() + seconds, seconds)
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise CandidateFailed(self._epitaph()) from None
         if answer.get("ok"):
             return answer
         kind = getattr(hasten.errors, answer.get("kind", ""), CandidateFailed)
@@ -106,6 +111,8 @@ class Child:
 
     def resident_bytes(self) -> int:
         """Resident memory of the child and all its descendants."""
+        import psutil
+
         total = 0
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(self.process.pid)
@@ -127,13 +134,16 @@ class Child:
         self.stopped = False
 
     def close(self) -> None:
-        """End the whole group at once."""
-        if self.process.poll() is None:
-            if CAN_STOP:
-                self._signal(signal.SIGKILL)
-            else:
-                self.process.kill()
-            self.process.wait()
+        """End the whole group at once, what the child itself started included."""
+        if self.closed:
+            return
+        self.closed = True
+        if CAN_STOP:
+            # Before the child is waited for: until then its number belongs to its group.
+            self._signal(signal.SIGKILL)
+        else:
+            self.process.kill()
+        self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream:
                 with contextlib.suppress(OSError):
@@ -144,23 +154,36 @@ class Child:
             os.killpg(self.process.pid, number)
 
     def _epitaph(self) -> str:
-        """How the child ended, with the last thing it said."""
+        """How the child ended, with the last thing it said; ends what is left of its group."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=5)
-        code = self.process.returncode
-        how = f"exit code {code}"
-        if code is not None and code < 0:
-            how = f"killed by {signal.Signals(-code).name}"
-        said = self.log.read_text(errors="replace").strip().splitlines()
-        last = f" Last line of its log: {said[-1][:300]}" if said else ""
         self.close()
-        return f"the process ended ({how}).{last}"
+        code = self.process.returncode
+        how = f"killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        said = _last_line(self.log)
+        return f"the process ended ({how})." + (f" Last line of its log: {said}" if said else "")
 
     def __enter__(self) -> Child:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _signal_name(number: int) -> str:
+    """``SIGSEGV``; a real-time signal has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_line(log: Path) -> str:
+    """The last line of a log that may be huge, shortened."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+        lines = stream.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].strip()[:LOG_LINE] if lines else ""
 
 
 class Here:
@@ -191,6 +214,8 @@ class Here:
 
 def memory_limit() -> int:
     """The default limit for one child: four fifths of what is available now."""
+    import psutil
+
     return int(psutil.virtual_memory().available * 0.8)
 
 

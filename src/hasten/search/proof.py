@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,14 @@ RACE_SHARE, FINAL_SHARE = 0.45, 0.7
 """What the race may take of the time left, and the final of what is left then."""
 LEAST_RACE_SECONDS, LEAST_FINAL_SECONDS = 8.0, 15.0
 HURRIED_SECONDS = 20.0
+
+T = TypeVar("T")
+
+
+class UntilInterrupted(Protocol):
+    """Does some work; ``None`` if Ctrl-C ended it. A second Ctrl-C is not caught."""
+
+    def __call__(self, work: Callable[[], T], /) -> T | None: ...
 
 
 @dataclass
@@ -91,7 +99,7 @@ class Prover:
         """The verdict that nothing won."""
         return Proof(self.reference, reason, test_readings=self.readings, **more)
 
-    def prove(self, until_interrupted: Callable[[Callable[[], Any]], Any]) -> Proof:
+    def prove(self, until_interrupted: UntilInterrupted) -> Proof:
         """Race, test, final. An interrupted race goes on with what is known so far."""
         entrants = self.candidates.entrants()
         if not entrants:
@@ -105,8 +113,14 @@ class Prover:
                 ranking = until_interrupted(lambda: self._race(entrants))
                 if ranking is None:
                     ranking = entrants
+                    self._close_all()  # whoever was interrupted in its turn has not answered yet
             with self.evidence.lasting("final"):
-                return self._final(ranking)
+                proof = until_interrupted(lambda: self._final(ranking))
+                if proof is None:  # interrupted: once more, in a hurry, so that it is still proven
+                    self.readings = 0
+                    self._close_all()
+                    proof = self._final(ranking)
+                return proof
 
     def _why_none(self) -> str:
         if self.candidates.evidence.skipped and len(self.candidates.trials) == 1:

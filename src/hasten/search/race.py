@@ -12,6 +12,7 @@ together are wrong in at most 5 % (Bonferroni; conservative).
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -126,9 +127,19 @@ class Record:
         return [m[first] for m in both], [m[second] for m in both]
 
     def speedup(self, name: str) -> float:
-        """How many times faster than the reference; 0 where it never ran."""
-        reference, own = self.paired(self.reference, name)
-        return stats.speedup(reference, own) if own else 0.0
+        """How many times faster than the reference, to rank by; 0 where it never ran.
+
+        The median over the undisturbed rounds, if those are at least half: a few rounds that hold
+        a burst must not throw anyone out.
+        """
+        ratios = [
+            (r.median[self.reference] / r.median[name], r.disturbed)
+            for r in self.rounds
+            if name in r.median and self.reference in r.median
+        ]
+        calm = [ratio for ratio, disturbed in ratios if not disturbed]
+        counted = calm if 2 * len(calm) >= len(ratios) else [ratio for ratio, _ in ratios]
+        return statistics.median(counted) if counted else 0.0
 
     def ratio(self, name: str, than: str = "", confidence: float = CONFIDENCE) -> Ratio | None:
         """``speedup`` with its interval, against the reference or another contender."""
@@ -170,11 +181,9 @@ def race(
     alive = _short_heats(track, record, reference, list(entries), deadline)
     alive = _long_heat(track, record, reference, alive, deadline)
     ratios = {e.name: r for e in entries if (r := record.ratio(e.name)) is not None}
-    behind = sorted(
-        (e for e in entries if e not in alive and e.name in ratios and _ran_well(record, e)),
-        key=lambda entry: -ratios[entry.name].value,
-    )
-    ranking = [e.name for e in (*_preferred(track.rules, record, alive), *behind)]
+    behind = [e for e in entries if record.dropped.get(e.name, "").startswith(_SLOWER)]
+    behind.sort(key=lambda entry: -ratios[entry.name].value)
+    ranking = [e.name for e in (*_preferred(record, alive), *behind)]
     return Standing(
         tuple(name for name in ranking if name in ratios and ratios[name].value > 1),
         ratios,
@@ -184,11 +193,6 @@ def race(
         record.repeated,
         track.clock() - began,
     )
-
-
-def _ran_well(record: Record, entry: Entry) -> bool:
-    """Whether it was dropped for its speed, not for a failure."""
-    return record.dropped.get(entry.name, _SLOWER).startswith(_SLOWER)
 
 
 _SLOWER = "slower"
@@ -216,7 +220,7 @@ def _kept(rules: Rules, record: Record, alive: list[Entry]) -> list[Entry]:
     if not running:
         return []
     best, rounds = speed[running[0].name], len(record.rounds)
-    kept = [e for e in running if not _dominated(speed[e.name], best, rounds)]
+    kept = [e for e in running if not _dominated(speed[e.name], best, record.rounds)]
     if rounds >= rules.halving_from:
         kept = kept[: max(rules.finalists, math.ceil(len(running) / 2))]
     for entry in running[len(kept) :]:
@@ -225,9 +229,13 @@ def _kept(rules: Rules, record: Record, alive: list[Entry]) -> list[Entry]:
     return kept
 
 
-def _dominated(speed: float, best: float, rounds: int) -> bool:
-    """Too far behind to catch up: 2x after one round, 1.33x after three, 1.08x after thirteen."""
-    return speed * (1 + 1 / max(1, rounds)) < best
+def _dominated(speed: float, best: float, rounds: Sequence[Round]) -> bool:
+    """Too far behind to catch up: 2x after one round, 1.33x after three, 1.08x after thirteen.
+
+    A disturbed round tells a tenth of what a calm one does.
+    """
+    weight = sum(0.1 if round_.disturbed else 1.0 for round_ in rounds)
+    return speed * (1 + 1 / weight) < best
 
 
 def _long_heat(
@@ -235,13 +243,13 @@ def _long_heat(
 ) -> list[Entry]:
     """Many rounds for the finalists; whoever is clearly behind leaves early."""
     running = alive
-    for _ in range(0, track.rules.long_rounds, track.rules.chunk):
+    for _ in range(0, track.rules.long_rounds if running else 0, track.rules.chunk):
         contenders = [reference, *(entry.contender for entry in running)]
         played = track.play(contenders, track.rules.chunk, deadline)
         record.add(played)
         alive = [entry for entry in alive if entry.name not in record.dropped]
         running = [entry for entry in running if entry in alive]
-        running = [entry for entry in running if _level(track.rules, record, running, entry)]
+        running = [entry for entry in running if _level(record, running, entry)]
         _tell(track, "race", record, running, deadline)
         if len(running) < 2 or len(played.rounds) < track.rules.chunk:
             break
@@ -252,22 +260,22 @@ def _fastest(record: Record, entries: Sequence[Entry]) -> Entry:
     return max(entries, key=lambda entry: record.speedup(entry.name))
 
 
-def _level(rules: Rules, record: Record, entries: Sequence[Entry], entry: Entry) -> bool:
+def _level(record: Record, entries: Sequence[Entry], entry: Entry) -> bool:
     """Whether nothing proves ``entry`` slower than the fastest of ``entries``."""
     leader = _fastest(record, entries)
     lead = record.ratio(leader.name, than=entry.name)
     if entry is leader or lead is None:
         return entry is leader
     if lead.confidence < CONFIDENCE:
-        return not _dominated(1.0, lead.value, lead.rounds)
+        return not _dominated(1.0, lead.value, record.rounds)
     return lead.low <= 1
 
 
-def _preferred(rules: Rules, record: Record, entries: Sequence[Entry]) -> list[Entry]:
+def _preferred(record: Record, entries: Sequence[Entry]) -> list[Entry]:
     """By speed, except that of those level with the fastest the simplest comes first."""
     left, order = list(entries), []
     while left:
-        level = [entry for entry in left if _level(rules, record, left, entry)]
+        level = [entry for entry in left if _level(record, left, entry)]
         pick = min(level, key=lambda entry: (entry.complexity, -record.speedup(entry.name)))
         order.append(pick)
         left.remove(pick)

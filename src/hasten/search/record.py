@@ -76,8 +76,8 @@ def sentence(candidates: Candidates, proof: Proof) -> str:
     what = {"latency": "faster", "throughput": "more throughput", "size": "smaller"}
     gain = what[candidates.settings.objective]
     return (
-        f"{proof.winner.plan.name} is {ratio.value:.2f} times {gain} than your model as it runs now "
-        f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f}), and {_quality(proof)}."
+        f"{proof.winner.plan.name} is {ratio.value:.2f} times {gain} than your model as it runs "
+        f"now (95 % interval {ratio.low:.2f} to {ratio.high:.2f}), and {_quality(proof)}."
     )
 
 
@@ -91,8 +91,9 @@ def _quality(proof: Proof) -> str:
             f"at most {score.bound:.4f} with 95 % confidence ({score.n} test samples)"
         )
     return (
-        f"its {score.metric} is {score.verdict} above the floor {score.limit:g}: {score.value:.4g}, "
-        f"at least {score.bound:.4g} with 95 % confidence ({score.n} test samples)"
+        f"its {score.metric} is {score.verdict} above the floor {score.limit:g}: "
+        f"{score.value:.4g}, at least {score.bound:.4g} with 95 % confidence "
+        f"({score.n} test samples)"
     )
 
 

@@ -96,12 +96,15 @@ def batches(part: Part, spec: Spec, size: int) -> Iterator[tuple[Arrays, int]]:
 
 
 def ready(feed: Arrays, spec: Spec, traits: frozenset[str]) -> Arrays:
-    """Stored arrays as the model takes them: normalised (unless it does so itself) and cast."""
+    """Stored arrays as the model takes them: normalised (unless it does so itself) and cast.
+
+    Only integers are stored data; an array of floats is normalised already.
+    """
     made = {}
     for tensor in spec.inputs:
         array = feed[tensor.name]
         normalise = spec.normalisation.get(tensor.name)
-        if normalise and UINT8_INPUT not in traits:
+        if normalise and UINT8_INPUT not in traits and array.dtype.kind in "iu":
             array = normalise(array)
         made[tensor.name] = array.astype(tensor.dtype, copy=False)
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,15 +64,22 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for what, value in (("objective", OBJECTIVES), ("target", plugin.targets.names())):
-            if getattr(self, what) not in value:
-                raise UnknownName.among(what, getattr(self, what), value)
-        for name in self.accept:
-            if name not in ACCEPTS:
-                raise UnknownName.among("verdict to accept", name, ACCEPTS)
+        _known("objective", self.objective, OBJECTIVES)
+        _known("target", self.target, plugin.targets.names())
+        for verdict in self.accept:
+            _known("verdict to accept", verdict, ACCEPTS)
         _positive("batch", self.batch)
         if self.threads is not None:
             _positive("threads", self.threads)
+        for name, size in self.sizes.items():
+            _positive(f"size {name}", size)
+        if BATCH in self.sizes:
+            raise BadInput("Cannot set the batch with --size. Use --batch.")
+        self._check_limits()
+        for name in self.engines:
+            _installed(name)
+
+    def _check_limits(self) -> None:
         if self.max_drop is not None and self.floor is not None:
             raise BadInput("Cannot use --max-drop and --floor together. Give one of them.")
         if self.max_drop is not None and not 0 <= self.max_drop < 1:
@@ -82,18 +89,17 @@ class Settings:
             )
         if self.floor is not None and not math.isfinite(self.floor):
             raise BadInput(f"Cannot use --floor {self.floor}: it must be a finite number.")
-        for name, size in self.sizes.items():
-            _positive(f"size {name}", size)
-            if name == BATCH:
-                raise BadInput("Cannot set the batch with --size. Use --batch.")
-        for name in self.engines:
-            _installed(name)
 
     def workload(self, sizes: Mapping[str, int]) -> Workload:
         """The workload, with every free dimension bound by ``sizes``."""
         return Workload(
             self.batch, tuple(sorted(sizes.items())), self.threads, self.objective, self.target
         )
+
+
+def _known(what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise UnknownName.among(what, name, known)
 
 
 def _positive(what: str, value: int) -> None:

@@ -2,7 +2,7 @@
 
 Nothing here names a plug-in. Converters span the routes between forms; techniques and engines
 say by their traits whether they fit and which options are worth trying. Impossible plans are
-pruned before anything is built; cheap ones come first.
+pruned before anything is built; likely and cheap ones come first.
 """
 
 from __future__ import annotations
@@ -70,16 +70,20 @@ def reference_plan(situation: Situation) -> Plan | None:
 
 
 def plans(situation: Situation) -> list[Plan]:
-    """Every plan worth building, cheapest first, each once."""
-    found: dict[Plan, None] = {}
+    """Every plan worth building, each once: likely ones first, of equally likely ones the cheap.
+
+    How likely a plan is to win is what its plug-ins say: each lists its settings by promise.
+    """
+    found: dict[Plan, int] = {}
     reached = routes(situation.form, situation.broken, situation.exportable)
     for form, route in reached.items():
-        for steps, traits in _chains(situation, form):
+        for place, steps, traits in _chains(situation, form):
             for engine in _engines(situation):
                 if engine.supports(form, traits, situation.workload):
-                    for options in _settings(situation, engine, traits):
-                        found[Plan((*route, *steps), Use.of(engine.name, **options))] = None
-    return sorted(found, key=lambda plan: (estimate(plan), plan.complexity))
+                    for rank, options in enumerate(_settings(situation, engine, traits)):
+                        plan = Plan((*route, *steps), Use.of(engine.name, **options))
+                        found[plan] = min(place + rank, found.get(plan, place + rank))
+    return sorted(found, key=lambda plan: (found[plan], estimate(plan), plan.complexity))
 
 
 def _engines(situation: Situation) -> Iterator[Engine]:
@@ -96,9 +100,9 @@ def _settings(
             yield options
 
 
-def _chains(situation: Situation, form: str) -> Iterator[tuple[Steps, frozenset[str]]]:
-    """Chains of techniques on one form, with the traits after them."""
-    yield (), situation.traits
+def _chains(situation: Situation, form: str) -> Iterator[tuple[int, Steps, frozenset[str]]]:
+    """Chains of techniques on one form: their place by promise, and the traits after them."""
+    yield 0, (), situation.traits
     prefix: Steps = ()
     traits = situation.traits
     for clean in _techniques(situation, "clean"):
@@ -106,14 +110,14 @@ def _chains(situation: Situation, form: str) -> Iterator[tuple[Steps, frozenset[
             prefix = (*prefix, ("techniques", Use(clean.name)))
             traits = traits | clean.gives
     if prefix:
-        yield prefix, traits
+        yield 0, prefix, traits
     for technique in _techniques(situation, "compress"):
         if situation.exact_only and not technique.exact:
             continue
         if technique.supports(form, traits, situation.spec):
-            for options in technique.space(traits, situation.target):
+            for place, options in enumerate(technique.space(traits, situation.target)):
                 use = Use.of(technique.name, **options)
-                yield (*prefix, ("techniques", use)), traits | technique.gives
+                yield place, (*prefix, ("techniques", use)), traits | technique.gives
 
 
 def _techniques(situation: Situation, stage: str) -> Iterator[Technique]:
@@ -155,9 +159,10 @@ def pruned(situation: Situation) -> list[str]:
                 f"{technique.name}: changes the outputs, and there are no data to judge it"
             )
             continue
-        verdicts = [technique.supports(f, situation.traits, situation.spec) for f in reached]
+        usual = [f for f in reached if f in technique.accepts] or list(reached)
+        verdicts = [technique.supports(f, situation.traits, situation.spec) for f in usual]
         if not any(verdicts):
-            found.append(f"{technique.name}: {verdicts[-1].why}")
+            found.append(f"{technique.name}: {verdicts[0].why}")
     return found
 
 

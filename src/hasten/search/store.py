@@ -14,15 +14,23 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hasten.errors import OutOfSpace
-from hasten.types import canonical
+from hasten.errors import BadInput, HastenError, OutOfSpace
+from hasten.types import canonical, digest
 
 RECORD = "entry.json"
 DEFAULT_BYTES = 20 * 2**30
+ABANDONED_SECONDS = 86400.0
+"""From this age on, a folder that was never finished belongs to a search that was killed."""
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ACCESS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG})
+ATTEMPTS = 3
+TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY})
+"""What a system says when a folder is renamed to where one is already."""
 
 
 def cache_folder() -> Path:
@@ -65,41 +73,78 @@ def write_aside(final: Path) -> Iterator[Path]:
 
     An existing ``final`` is replaced whole. A full disk is ``OutOfSpace``, and nothing is left.
     """
-    try:
+    with _aside(final) as folder:
+        yield folder
+        sync_folder(folder)
+        _replace(folder, final)
+
+
+@contextlib.contextmanager
+def _aside(final: Path) -> Iterator[Path]:
+    """A folder beside ``final`` that is gone after the block, unless it was renamed there."""
+    with explained(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
-    except OSError as error:
-        raise _disk_error(error, final) from error
-    try:
-        yield aside
-        sync_folder(aside)
-        _swap(aside, final)
-    except OSError as error:
-        raise _disk_error(error, final) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+        folder.chmod(0o755)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _swap(aside: Path, final: Path) -> None:
-    """Put ``aside`` in the place of ``final``."""
-    aside.chmod(0o755)
-    if not final.exists():
-        with contextlib.suppress(FileExistsError):
-            aside.rename(final)
+def _replace(folder: Path, final: Path) -> None:
+    """Put ``folder`` in the place of ``final``; whatever interrupts it, one of them is there."""
+    while not _renamed(folder, final):
+        old = Path(tempfile.mkdtemp(prefix=f".{final.name}-old-", dir=final.parent))
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                final.rename(old / final.name)
+            folder.rename(final)
             return
-    old = Path(tempfile.mkdtemp(prefix=f".{final.name}-old-", dir=final.parent))
-    final.rename(old / "old")
-    aside.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                (old / final.name).rename(final)
+            if not (isinstance(error, OSError) and error.errno in TAKEN):
+                raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
 
 
-def _disk_error(error: OSError, place: Path) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutOfSpace(
-            f"Cannot write {place}: the disk is full. Older results are untouched. "
-            "Free some space, or point HASTEN_CACHE and -o to another disk."
-        )
-    return error
+def _renamed(folder: Path, final: Path) -> bool:
+    """Rename ``folder``; ``False`` where something has the name already."""
+    if final.exists():
+        return False
+    try:
+        folder.rename(final)
+    except OSError as error:
+        if error.errno not in TAKEN:
+            raise
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def explained(place: Path) -> Iterator[None]:
+    """Say of a full disk, or of a place that may not be written, what a user can do about it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise no_room(place, error) from error
+        if error.errno in NO_ACCESS:
+            raise BadInput(
+                f"Cannot write {place}: {error.strerror} ({error.filename or place}). Choose "
+                "another place with -o, or with HASTEN_CACHE for what Hasten keeps for itself."
+            ) from error
+        raise
+
+
+def no_room(place: object, error: OSError) -> OutOfSpace:
+    """What a full disk, or a quota, means to a user."""
+    return OutOfSpace(
+        f"Cannot write {place}: the disk is full ({error.strerror}). Older results are untouched. "
+        "Free some space, or point HASTEN_CACHE and -o to another disk."
+    )
 
 
 class Store:
@@ -107,10 +152,8 @@ class Store:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "store"
-        try:
+        with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise _disk_error(error, self.folder) from error
 
     def path(self, key: str) -> Path:
         return self.folder / key[:2] / key
@@ -130,15 +173,35 @@ class Store:
     def note(self, key: str) -> dict[str, Any] | None:
         """The JSON that was put with the entry, or ``None``."""
         folder = self.get(key)
-        return json.loads((folder / RECORD).read_text())["note"] if folder else None
+        if folder is None:
+            return None
+        try:
+            note: dict[str, Any] = json.loads((folder / RECORD).read_text())["note"]
+        except OSError:  # another search trimmed it just now
+            return None
+        return note
 
     @contextlib.contextmanager
     def put(self, key: str, note: dict[str, Any]) -> Iterator[Path]:
-        """A folder to write the entry's files into; ``note`` may be filled until the block ends."""
-        with write_aside(self.path(key)) as folder:
+        """A folder to write the entry's files into; ``note`` may be filled until the block ends.
+
+        An entry that is there already stays: another search may be reading it.
+        """
+        with _aside(self.path(key)) as folder:
             yield folder
             files = {p.as_posix(): file_hash(folder / p) for p in folder_files(folder)}
-            (folder / RECORD).write_text(canonical({"files": files, "note": note}))
+            record = json.loads(canonical({"files": files, "note": note}))
+            (folder / RECORD).write_text(canonical({**record, "seal": digest(canonical(record))}))
+            sync_folder(folder)
+            self._place(folder, key)
+
+    def _place(self, folder: Path, key: str) -> None:
+        """Give a finished entry its name, unless a whole one has it; damaged ones give way."""
+        final = self.path(key)
+        for _ in range(ATTEMPTS):
+            if _renamed(folder, final) or self.get(key):
+                return
+        raise HastenError(f"Cannot write {final}: something else is there. Remove it by hand.")
 
     def put_note(self, key: str, note: dict[str, Any]) -> None:
         """An entry without files."""
@@ -146,25 +209,57 @@ class Store:
             pass
 
     def trim(self, limit_bytes: int | None = None) -> int:
-        """Remove the entries unused for longest until the rest fits. Returns bytes removed."""
+        """Remove the entries unused for longest until the rest fits. Returns bytes removed.
+
+        What a killed search left unfinished goes first.
+        """
         limit = limit_bytes or int(os.environ.get("HASTEN_STORE_BYTES", DEFAULT_BYTES))
-        entries = sorted(
-            (e for e in self.folder.glob("??/*") if e.is_dir()), key=lambda e: e.stat().st_mtime
-        )
-        sizes = {e: sum((e / f).stat().st_size for f in folder_files(e)) for e in entries}
-        excess, removed = sum(sizes.values()) - limit, 0
-        for entry in entries:
-            if removed >= excess:
+        used = {e: at for e in self.folder.glob("??/*") if (at := _last_used(e)) is not None}
+        removed = 0
+        for entry in [e for e in used if e.name.startswith(".")]:
+            if time.time() - used.pop(entry) > ABANDONED_SECONDS:
+                removed += _remove(entry)
+        sizes = {entry: _bytes(entry) for entry in used}
+        excess = sum(sizes.values()) - limit
+        for entry in sorted(used, key=used.__getitem__):
+            if excess <= 0:
                 break
-            shutil.rmtree(entry, ignore_errors=True)
-            removed += sizes[entry]
+            excess -= sizes[entry]
+            removed += _remove(entry)
         return removed
 
 
-def _intact(folder: Path) -> bool:
-    """Whether the record can be read and every file it lists has its hash."""
+def _last_used(entry: Path) -> float | None:
+    """Seconds since the epoch; ``None`` for what another search removed meanwhile."""
     try:
-        files = json.loads((folder / RECORD).read_text())["files"]
-        return all(file_hash(folder / name) == sha for name, sha in files.items())
-    except (OSError, ValueError, KeyError, AttributeError):
+        return entry.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _bytes(entry: Path) -> int:
+    """What the entry's files take, as far as they are still there."""
+    total = 0
+    for name in folder_files(entry):
+        with contextlib.suppress(FileNotFoundError):
+            total += (entry / name).stat().st_size
+    return total
+
+
+def _remove(entry: Path) -> int:
+    """Remove an entry; returns the bytes it had."""
+    freed = _bytes(entry)
+    shutil.rmtree(entry, ignore_errors=True)
+    return freed
+
+
+def _intact(folder: Path) -> bool:
+    """Whether the record is as it was written and every file it lists has its hash."""
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        seal = record.pop("seal")
+        if seal != digest(canonical(record)):
+            return False
+        return all(file_hash(folder / name) == sha for name, sha in record["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -11,21 +11,22 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from hasten import metrics, plugin
-from hasten.errors import BadModel, HastenError
+from hasten.errors import BadModel, CandidateFailed, HastenError
 from hasten.plugin import Runner, Source
 from hasten.search import build, samples
 from hasten.search.build import Ground
-from hasten.search.store import Store
+from hasten.search.store import NO_ROOM, Store, no_room
 from hasten.types import Model, Plan, Spec, digest
 
 
@@ -66,28 +67,37 @@ class Worker:
         return {"ok": True, "model": key, "held": held, "bounds": bounds, **note}
 
     def do_build(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Make a plan's model and try it: outputs, speed to rank by, kernels."""
+        """Make a plan's model and try it: outputs, speed to rank by, kernels.
+
+        Without ``samples`` (the reference), decide here how many samples of each part every
+        candidate of the search will read.
+        """
         ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
-        began = time.perf_counter()
-        model = self._model(ground, plan)
-        made = time.perf_counter()
-        runner = build.compile_plan(model, plan, ground.workload)
+        model = self.model(ground, plan)
         size = build.batch_of(model.spec, ground.workload)
-        part = ground.part("selection")
-        with runner:
-            feed = runner.bind(samples.first(part.inputs, model.spec, size))
+        inputs = samples.first(ground.part("selection").inputs, model.spec, size)
+        with build.compile_plan(model, plan, ground.workload) as runner:
+            feed = runner.bind(inputs)
             seconds = build.quick_seconds(runner, feed)
+            if ground.workload.objective == "throughput":
+                seconds = _throughput_turn(runner, feed, 0.3)[0]
+            counts = request.get("counts") or _sample_counts(
+                request["read_seconds"], seconds / size, runner.run(feed)
+            )
             answer = {
                 "ok": True,
-                "key": build.prefix_key(ground, plan.steps),
                 "seconds_per_call": seconds,
-                "build_seconds": made - began,
-                "facts": runner.facts,
+                "facts": {**runner.facts, "form": model.form, "traits": sorted(model.traits)},
                 "history": [step.to_json() for step in model.history],
-                "traits": sorted(model.traits),
-                "form": model.form,
                 "size_bytes": build.stored_bytes(ground, plan),
-                **self._judged(request, ground, runner, model.spec, "selection"),
+                "counts": counts,
+                **self._judged(
+                    {**request, "samples": counts["selection"]},
+                    ground,
+                    runner,
+                    model.spec,
+                    "selection",
+                ),
             }
             answer["kernels"] = [kernel.to_json() for kernel in runner.profile(feed)]
         return answer
@@ -95,7 +105,7 @@ class Worker:
     def do_evaluate(self, request: dict[str, Any]) -> dict[str, Any]:
         """Outputs of an already built plan over one part, judged by the metric's statistics."""
         ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
-        model = self._model(ground, plan)
+        model = self.model(ground, plan)
         with build.compile_plan(model, plan, ground.workload) as runner:
             judged = self._judged(request, ground, runner, model.spec, request["part"])
         return {"ok": True, **judged}
@@ -119,7 +129,7 @@ class Worker:
     def do_answers(self, request: dict[str, Any]) -> dict[str, Any]:
         """Write a few stored inputs and a plan's outputs for them to ``place``."""
         ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
-        model = self._model(ground, plan)
+        model = self.model(ground, plan)
         inputs = ground.part("selection").inputs
         feed = samples.first(inputs, model.spec, build.batch_of(model.spec, ground.workload))
         with build.compile_plan(model, plan, ground.workload) as runner:
@@ -135,7 +145,7 @@ class Worker:
         key = build.prefix_key(ground, plan.steps)
         note = ground.store.note(key)
         if note is None:
-            model = self._model(ground, plan)
+            model = self.model(ground, plan)
             note = _described(model, HastenError("no form can hold it as data"))
         spec = ground.declared(Spec.from_json(note["spec"]))
         return {"ok": True, "key": key, "note": {**note, "spec": spec.to_json()}}
@@ -143,16 +153,16 @@ class Worker:
     def do_open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Compile a built plan for measuring; answers with the time to the first output."""
         ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
-        base = psutil.Process().memory_info().rss
+        base = _resident_bytes()
         began = time.perf_counter()
-        model = self._model(ground, plan)
+        model = self.model(ground, plan)
         self.runner = build.compile_plan(model, plan, ground.workload)
         size = build.batch_of(model.spec, ground.workload)
         inputs = samples.first(ground.part("selection").inputs, model.spec, size)
         self.feed = self.runner.bind(inputs)
         self.runner.run(self.feed)
         seconds = time.perf_counter() - began
-        used = psutil.Process().memory_info().rss - base
+        used = _resident_bytes() - base
         return {"ok": True, "cold_start_seconds": seconds, "memory_bytes": max(used, 0)}
 
     def do_load(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -160,18 +170,18 @@ class Worker:
         from hasten.bundle import load
         from hasten.verify import read_samples
 
-        base = psutil.Process().memory_info().rss
+        base = _resident_bytes()
         began = time.perf_counter()
         folder = Path(request["bundle"])
         bundle = load(folder, trust=request["trust"], batch=request.get("batch"))
-        packed, _ = read_samples(bundle.folder)
+        packed, _ = read_samples(bundle.folder or folder)
         self.runner = bundle.runner
         size = build.batch_of(bundle.spec, bundle.workload)
         inputs = samples.rows(packed, bundle.spec)
         self.feed = self.runner.bind(samples.first(inputs, bundle.spec, size))
         self.runner.run(self.feed)
         seconds = time.perf_counter() - began
-        used = psutil.Process().memory_info().rss - base
+        used = _resident_bytes() - base
         return {"ok": True, "cold_start_seconds": seconds, "memory_bytes": max(used, 0)}
 
     def do_profile(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +202,8 @@ class Worker:
 
     # --- parts of requests ---
 
-    def _model(self, ground: Ground, plan: Plan) -> Model:
+    def model(self, ground: Ground, plan: Plan) -> Model:
+        """The model of a plan: the live one, or what the store and the source give."""
         if self.live is not None and ground.source is None and not plan.steps:
             return replace(self.live, spec=ground.declared(self.live.spec))
         return build.make_model(ground, plan.steps)
@@ -216,12 +227,31 @@ class Worker:
             if reference is None:
                 for index, array in enumerate(outputs.values()):
                     np.save(folder / f"output{index}.npy", array, allow_pickle=False)
-        kept = sum(array.nbytes for array in outputs.values()) // max(1, len(part))
-        answer: dict[str, Any] = {"kept": key, "n": len(part), "output_bytes_per_sample": kept}
+        answer: dict[str, Any] = {"kept": key, "n": len(part)}
         if reference is not None:
             worst, changed = metrics.equivalent(reference, outputs)
             answer |= {"difference": _finite(worst), "decisions_changed": changed}
         return answer
+
+
+OUTPUT_BYTES = 2**29
+"""What the outputs over one part may take in memory."""
+
+
+def _sample_counts(
+    read_seconds: dict[str, float], seconds_per_sample: float, outputs: dict[str, np.ndarray]
+) -> dict[str, int]:
+    """How many samples of each part are read: a power of two that fits the time.
+
+    Fixed before any candidate is known, and rounded so that a repeated search reads as many.
+    """
+    size = sum(np.asarray(array).nbytes for array in outputs.values())
+    room = max(64, OUTPUT_BYTES // max(1, size))
+    counts = {}
+    for part, seconds in read_seconds.items():
+        fits = seconds / max(seconds_per_sample, 1e-5)
+        counts[part] = min(max(256, 2 ** int(np.log2(max(fits, 1.0)))), room)
+    return counts
 
 
 def read_outputs(store: Store, stem: str | None, part: str) -> dict[str, np.ndarray] | None:
@@ -236,6 +266,13 @@ def read_outputs(store: Store, stem: str | None, part: str) -> dict[str, np.ndar
         name: np.load(folder / f"output{index}.npy", mmap_mode="r", allow_pickle=False)
         for index, name in enumerate(note["names"])
     }
+
+
+def _resident_bytes() -> int:
+    """Memory of this process that lies in RAM."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def _finite(value: float) -> float | None:
@@ -287,6 +324,7 @@ def _described(model: Model, error: HastenError) -> dict[str, Any]:
     }
 
 
+ERROR_LENGTH = 500
 WARM_UP_CALLS = 2
 LEAST_CALLS = 3
 
@@ -328,23 +366,32 @@ def _die_with_parent() -> None:
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def _failure(error: Exception) -> HastenError:
+    """An error as the parent is told of it; the traceback of one that is not ours is logged."""
+    if isinstance(error, HastenError):
+        return error
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return no_room(error.filename or tempfile.gettempdir(), error)
+    traceback.print_exc()
+    text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return CandidateFailed(text[:ERROR_LENGTH])
+
+
 def main() -> None:
     """Answer requests until standard input ends."""
     _die_with_parent()
-    say = os.fdopen(os.dup(1), "w")
+    # The real streams are the protocol's: what a candidate reads and prints goes elsewhere.
+    asked, say = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     worker = Worker()
-    for line in sys.stdin:
+    for line in asked:
         try:
             answer = worker.handle(json.loads(line))
-        except HastenError as error:
-            answer = {"ok": False, "kind": type(error).__name__, "error": str(error)}
         except Exception as error:
-            import traceback
-
-            traceback.print_exc()
-            text = f"{type(error).__name__}: {error}".strip().splitlines()[0][:500]
-            answer = {"ok": False, "kind": "CandidateFailed", "error": text}
+            told = _failure(error)
+            answer = {"ok": False, "kind": type(told).__name__, "error": str(told)}
         say.write(json.dumps(answer, default=str) + "\n")
         say.flush()
 

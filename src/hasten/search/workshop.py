@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from hasten import plugin
-from hasten.errors import CandidateFailed, HastenError
+from hasten.errors import CandidateFailed, HastenError, OutOfSpace
 from hasten.plugin import Facts, Source
+from hasten.search.build import Ground
 from hasten.search.child import Child, Here, Workplace, memory_limit
 from hasten.search.store import Store
-from hasten.types import Kernel, Plan, Trial, Workload, canonical, digest
+from hasten.types import Kernel, Model, Plan, Trial, Workload, canonical, digest
 
 BUILD_SECONDS = 600.0
 """The longest one build may take before it counts as hung."""
@@ -76,6 +77,12 @@ class Workshop:
         """Whether candidates run in processes of their own."""
         return self.here is None
 
+    def live_model(self, plan: Plan) -> Model:
+        """The model of a plan in this process, where no child can have it."""
+        if self.here is None:
+            raise HastenError("This model is not live.")
+        return self.here.worker.model(Ground.from_request(self._request("build", plan)), plan)
+
     def stand_on(self, data_key: str, workload: Workload, metric: Mapping[str, Any]) -> None:
         """Fix the samples, the workload and the metric of all following requests."""
         self.base |= {"data": data_key, "workload": workload.to_json(), "metric": dict(metric)}
@@ -93,30 +100,43 @@ class Workshop:
 
     # --- trials ---
 
-    def build(self, plan: Plan, samples: int, reference: str | None) -> Trial:
+    def build_reference(self, plan: Plan, read_seconds: Mapping[str, float]) -> Trial:
+        """Build the first trial; its ``facts["counts"]`` fix how many samples are read."""
+        return self._build(plan, {"read_seconds": dict(read_seconds)}, None)
+
+    def build(self, plan: Plan, counts: Mapping[str, int], reference: str) -> Trial:
         """Build and try a plan. Never raises for a candidate's own failure: the trial says it."""
-        trial = Trial(plan, key=self.key(plan, samples))
-        known = self.store.note(trial.key)
+        return self._build(plan, {"counts": dict(counts)}, reference)
+
+    def _build(self, plan: Plan, reading: Mapping[str, Any], reference: str | None) -> Trial:
+        trial = Trial(plan, key=self.key(plan, canonical(reading)))
         began = time.monotonic()
-        if known is not None:
-            answer, trial.cached = known, True
-        else:
-            request = {
-                "do": "build",
-                "plan": plan.to_json(),
-                "samples": samples,
-                "outputs": self.outputs_stem(plan, samples),
-                "reference": reference,
-            }
-            try:
-                answer = self._ask(request)
-            except (HastenError, OSError) as error:
-                trial.status, trial.error = "failed", str(error)
-                trial.spent = time.monotonic() - began
-                return trial
-            self.store.put_note(trial.key, answer)
+        answer = self.store.note(trial.key)
+        trial.cached = answer is not None
+        try:
+            if answer is None:
+                answer = self._ask(
+                    {
+                        "do": "build",
+                        "plan": plan.to_json(),
+                        "outputs": self.outputs_stem(plan),
+                        "reference": reference,
+                        **reading,
+                    }
+                )
+                self.store.put_note(trial.key, answer)
+        except OutOfSpace:
+            raise  # it would fail every candidate alike
+        except (HastenError, OSError) as error:
+            trial.status, trial.error = "failed", str(error)
+            trial.spent = time.monotonic() - began
+            return trial
         trial.spent = time.monotonic() - began
         _learn(trial, answer)
+        # What building read of the selection samples counts as an evaluation.
+        key = self.key(plan, "selection", answer["counts"]["selection"])
+        if self.store.note(key) is None:
+            self.store.put_note(key, {"kept": answer["kept"], "n": answer["n"]})
         return trial
 
     def evaluate(
@@ -133,7 +153,7 @@ class Workshop:
                 "plan": plan.to_json(),
                 "part": part,
                 "samples": samples,
-                "outputs": self.outputs_stem(plan, samples),
+                "outputs": self.outputs_stem(plan),
                 "reference": reference,
             }
         )
@@ -150,9 +170,9 @@ class Workshop:
                 self.store.put_note(key, known)
         return dict(known["layers"]) if known else {}
 
-    def outputs_stem(self, plan: Plan, samples: int) -> str:
+    def outputs_stem(self, plan: Plan) -> str:
         """The stem of the store's keys under which a plan's outputs and statistics are kept."""
-        return self.key(plan, "outputs", samples)
+        return self.key(plan, "outputs")
 
     def contender(self, plan: Plan, name: str, objective: str) -> Contender:
         """A plan opened for measuring, in a stopped process of its own."""
@@ -231,9 +251,7 @@ def _learn(trial: Trial, answer: Mapping[str, Any]) -> None:
         "kernels": answer["kernels"],
         "facts": {
             **answer["facts"],
-            **{
-                name: answer[name] for name in ("traits", "form", "output_bytes_per_sample", "kept")
-            },
+            "counts": answer["counts"],
             "decisions_changed": answer.get("decisions_changed"),
         },
         "seconds_per_call": answer["seconds_per_call"],

@@ -12,7 +12,8 @@ import contextlib
 import io
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,6 +45,7 @@ def clean(model: Model) -> Any:
     if not _same_interface(made.graph, model.handle.graph):
         raise Unsupported("Cannot clean up this graph: ONNX Runtime changed its inputs or outputs.")
     _keep_names(made)
+    _flatten_biases(made.graph)
     made.metadata_props.add(key=_MARK[0], value=_MARK[1])
     return made
 
@@ -114,6 +116,32 @@ def _keep_names(proto: Any) -> None:
     proto.opset_import.extend(kept)
 
 
+def _flatten_biases(graph: Any) -> None:
+    """``Gemm`` biases of shape ``(1, n)`` become ``(n,)``: ONNX Runtime's quantiser trips over
+    the former, and the result is the same."""
+    for bias in own_weights(graph, "Gemm", 2):
+        if len(bias.dims) == 2 and bias.dims[0] == 1:
+            del bias.dims[0]
+
+
+def own_weights(graph: Any, op: str, place: int) -> Iterator[Any]:
+    """The stored tensors that nodes of type ``op`` take at ``place``, each theirs alone: a node
+    that shares its tensor gets a copy."""
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    uses = Counter(name for body in (graph, *_bodies(graph)) for n in body.node for name in n.input)
+    for node in graph.node:
+        name = node.input[place] if node.op_type == op and len(node.input) > place else ""
+        if name not in stored:
+            continue
+        tensor = stored[name]
+        if uses[name] > 1:
+            uses[name] -= 1
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(stored[name])
+            tensor.name = node.input[place] = f"{name}_of_{node.name}"
+        yield tensor
+
+
 @contextlib.contextmanager
 def stored(model: Model) -> Iterator[Path]:
     """The model as a file in a temporary folder that is gone afterwards."""
@@ -123,24 +151,35 @@ def stored(model: Model) -> Iterator[Path]:
         yield next(folder.glob("*.onnx"))
 
 
-def batches(spec: Spec, samples: Arrays) -> Iterator[Arrays]:
-    """Calibration samples ``(n, ...)`` as feeds: one sample per call where the batch is free, as
-    many as the model is fixed to where it is not.
+class Batches(Sequence[Arrays]):
+    """Calibration samples ``(n, ...)`` as feeds, each made when it is asked for: one sample per
+    call where the batch is free, as many as the model is fixed to where it is not.
 
     An array with one axis more than its input (a state, a scalar) gives one whole entry per call.
     """
-    rows = {tensor.name: _rows(tensor, samples[tensor.name]) for tensor in spec.inputs}
-    counts = {name: len(samples[name]) for name in rows}
-    if min(counts.values()) == 0:
-        raise BadData("Cannot calibrate: there are no samples. Give some data.")
-    calls = max(1, min(counts[name] // max(1, rows[name]) for name in rows))
-    for call in range(calls):
-        feed = {}
-        for tensor in spec.inputs:
-            name, step = tensor.name, rows[tensor.name]
-            index = (call * step + np.arange(step)) % counts[name] if step else call
-            feed[name] = np.asarray(samples[name][index], dtype=tensor.dtype)
-        yield feed
+
+    def __init__(self, spec: Spec, samples: Arrays) -> None:
+        self._inputs = spec.inputs
+        self._samples = samples
+        self._rows = {tensor.name: _rows(tensor, samples[tensor.name]) for tensor in spec.inputs}
+        if not all(len(samples[name]) for name in self._rows):
+            raise BadData("Cannot calibrate: there are no samples. Give some data.")
+
+    def __len__(self) -> int:
+        whole = (len(self._samples[name]) // max(1, step) for name, step in self._rows.items())
+        return max(1, min(whole))
+
+    def __getitem__(self, call: Any) -> Any:
+        if isinstance(call, slice):
+            return [self[index] for index in range(*call.indices(len(self)))]
+        if not 0 <= call < len(self):
+            raise IndexError(call)
+        return {tensor.name: self._take(tensor, call) for tensor in self._inputs}
+
+    def _take(self, tensor: TensorSpec, call: int) -> np.ndarray:
+        array, step = self._samples[tensor.name], self._rows[tensor.name]
+        index = (call * step + np.arange(step)) % len(array) if step else call
+        return np.asarray(array[index], dtype=tensor.dtype)
 
 
 def _rows(tensor: TensorSpec, array: np.ndarray) -> int:
@@ -185,9 +224,10 @@ def quietly(name: str) -> Iterator[None]:
 
 
 def finished(model: Model, proto: Any) -> Model:
-    """``model`` with a new graph and the traits that the graph has now."""
-    kept = model.traits - {"constant-weights"}
-    return replace(model, handle=proto, traits=kept | forms.get(model.form).traits(proto))
+    """``model`` with a new graph and the traits that this graph has."""
+    form = forms.get(model.form)
+    kept = model.traits - form.traits(model.handle)
+    return replace(model, handle=proto, traits=kept | form.traits(proto))
 
 
 def quantised(name: str, model: Model, proto: Any) -> Model:

@@ -57,7 +57,7 @@ def _quantised(model: Model, options: Int8Dynamic.Options) -> Any:
 
     proto = _onnx.clean(model)
     kept = _onnx.layers_among(options.keep, proto)
-    _unshare_weights(proto.graph)
+    list(_onnx.own_weights(proto.graph, "Gemm", 1))  # the quantiser transposes them in place
     with _onnx.stored(_onnx.finished(model, proto)) as path:
         out = path.with_name("quantised.onnx")
         q.quantize_dynamic(
@@ -75,18 +75,3 @@ def _quantised(model: Model, options: Int8Dynamic.Options) -> Any:
             },
         )
         return onnx.load(str(out))
-
-
-def _unshare_weights(graph: Any) -> None:
-    """Give every ``Gemm`` a weight of its own: the quantiser transposes it in place."""
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    uses: dict[str, int] = {}
-    for node in graph.node:
-        for name in node.input:
-            uses[name] = uses.get(name, 0) + 1
-    for node in graph.node:
-        if node.op_type == "Gemm" and node.input[1] in stored and uses[node.input[1]] > 1:
-            copy = graph.initializer.add()
-            copy.CopyFrom(stored[node.input[1]])
-            copy.name = f"{node.input[1]}_of_{node.name}"
-            node.input[1] = copy.name

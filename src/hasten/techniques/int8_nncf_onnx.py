@@ -59,7 +59,7 @@ class Int8NNCFOnnx(Technique):
         nncf = _nncf.load()
         with _onnx.quietly(self.name):
             proto = _onnx.clean(model)
-            feeds = list(_onnx.batches(model.spec, samples))
+            feeds = _onnx.Batches(model.spec, samples)
             kept = _onnx.layers_among(options.keep, proto)
             transformer = options.model_type == "transformer"
             made = nncf.quantize(

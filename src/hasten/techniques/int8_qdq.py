@@ -8,9 +8,8 @@ first: a batch normalisation left between layers would stay in float.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Literal
 
 from hasten.plugin import Facts, Technique
@@ -80,7 +79,7 @@ def _quantised(model: Model, samples: Arrays, options: Int8QDQ.Options) -> Any:
         q.quantize_static(
             str(path),
             str(out),
-            _Reader(list(_onnx.batches(model.spec, samples))),
+            _Reader(_onnx.Batches(model.spec, samples)),
             quant_format=q.QuantFormat.QDQ,
             op_types_to_quantize=list(operators),
             per_channel=options.per_channel,
@@ -101,7 +100,7 @@ def _quantised(model: Model, samples: Arrays, options: Int8QDQ.Options) -> Any:
 class _Reader:
     """Calibration batches as ONNX Runtime asks for them: one by one, or a range at a time."""
 
-    def __init__(self, feeds: list[Arrays]) -> None:
+    def __init__(self, feeds: Sequence[Arrays]) -> None:
         self._feeds = feeds
         self._left = iter(feeds)
 
@@ -112,4 +111,4 @@ class _Reader:
         return next(self._left, None)
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        self._left = islice(self._feeds, start_index, end_index)
+        self._left = iter(self._feeds[start_index:end_index])

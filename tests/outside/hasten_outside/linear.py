@@ -1,0 +1,30 @@
+"""One matrix, kept as ``.npy``.
+
+**Source:** made up for tests.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hasten.plugin import Form
+from hasten.types import Model, Spec
+
+
+class Linear(Form):
+    """Form ``"linear"``: a float32 array ``(inputs, outputs)``."""
+
+    def save(self, model: Model, folder: Path) -> None:
+        np.save(folder / "weight.npy", model.handle, allow_pickle=False)
+
+    def load(self, folder: Path, spec: Spec) -> Any:
+        return np.load(folder / "weight.npy", allow_pickle=False)
+
+    def traits(self, handle: Any) -> frozenset[str]:
+        return frozenset()
+
+    def size(self, handle: Any) -> tuple[int, int]:
+        return handle.size, handle.size

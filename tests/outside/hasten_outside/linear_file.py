@@ -1,0 +1,30 @@
+"""Reads ``.linear`` files: JSON with a matrix under ``weight``.
+
+**Source:** made up for tests.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hasten.plugin import Frontend, Source
+from hasten.types import Model, Spec, TensorSpec
+
+
+class LinearFile(Frontend):
+    """Gives a model in form ``"linear"``."""
+
+    order = 5
+
+    def sniff(self, what: Any) -> bool:
+        return isinstance(what, str) and what.endswith(".linear")
+
+    def load(self, source: Source) -> Model:
+        weight = np.array(json.loads(Path(source.what).read_text())["weight"], np.float32)
+        inputs = TensorSpec("x", "float32", ("batch", weight.shape[0]))
+        outputs = TensorSpec("y", "float32", ("batch", weight.shape[1]))
+        return Model("linear", weight, Spec((inputs,), (outputs,), "classification"))
