@@ -160,7 +160,12 @@ ROWS = (
         _one("images", samples.unit_pictures, 640, given=64, test=32),
         1,
     ),
-    _real("esrgan-x2", "Real-ESRGAN x2, 64 px", _one("input", samples.unit_pictures, 64), 1),
+    _real(
+        "esrgan-x2",
+        "Real-ESRGAN x2, 64 px",
+        _one("input", samples.unit_pictures, 64, given=192, test=64),
+        1,
+    ),
     _real(
         "mushroom-yolo",
         "Mushroom YOLOv8n, 320 px",

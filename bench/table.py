@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,6 +46,10 @@ def ratio_text(ratio: Mapping[str, float] | None) -> str:
     return f"{ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
 
 
+def _mean_text(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
 def _summary(results: Sequence[Result], missing: Sequence[str]) -> list[str]:
     if not results:
         return [f"No results yet. Missing: {', '.join(missing)}."]
@@ -52,17 +57,17 @@ def _summary(results: Sequence[Result], missing: Sequence[str]) -> list[str]:
     cpus = sorted({result["machine"]["target"].get("name", "unknown") for result in results})
     cores = sorted({str(result["machine"]["target"].get("cores", "?")) for result in results})
     lines = [
-        f"Hasten against the fastest other contender within the same limit, over "
-        f"{found['rows']} rows: **{found['win']} wins, {found['level']} level, "
-        f"{found['loss']} losses, {found['undecided']} undecided; geometric mean "
-        f"{found['geometric_mean']:.3f}** (above 1: Hasten is faster).",
+        f"Hasten against the fastest other contender within the same limit, rows: "
+        f"{found['rows']}. **Wins {found['win']}, level {found['level']}, losses {found['loss']}, "
+        f"undecided {found['undecided']}; geometric mean {_mean_text(found['geometric_mean'])}** "
+        f"(above 1: Hasten is faster).",
         "",
         f"Measured on {' and '.join(cpus)}, {' or '.join(cores)} cores. A win is a 95 % interval "
         f"wholly above 1; level, one that starts at {verdict.LEVEL_LOW} or above and is no wider "
         f"than ± {verdict.LEVEL_HALF_WIDTH}.",
     ]
     if unpaired := sum(not result["comparison"]["ratio"] for result in results):
-        lines += ["", f"{unpaired} losses without a ratio are not in the mean."]
+        lines += ["", f"Losses without a ratio, not in the mean: {unpaired}."]
     disturbed = sum(result["comparison"]["disturbed"] for result in results)
     if disturbed:
         total = sum(result["comparison"]["rounds"] for result in results)

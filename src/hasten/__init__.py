@@ -2,15 +2,25 @@
 
 The verbs, in order: ``optimize`` a model, ``load`` the bundle it wrote, ``bench`` and ``verify``
 it elsewhere. ``plans`` shows what a search would try. Data come in as names, files or ``Data``.
+
+Every public name is imported when it is first asked for, so that ``import hasten`` costs nothing.
 """
 
-from hasten.bench import bench
-from hasten.bundle import Bundle, load
-from hasten.errors import HastenError
-from hasten.optimize import optimize, plans
-from hasten.result import Result
-from hasten.types import Data, Normalisation, TensorSpec
-from hasten.verify import verify
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hasten.bench import bench
+    from hasten.bundle import Bundle, load
+    from hasten.errors import HastenError
+    from hasten.optimize import optimize, plans
+    from hasten.result import Result
+    from hasten.types import Data, Normalisation, TensorSpec
+    from hasten.verify import verify
 
 __all__ = [
     "Bundle",
@@ -25,3 +35,49 @@ __all__ = [
     "plans",
     "verify",
 ]
+
+HOMES = {
+    "bench": "bench",
+    "bundle": "Bundle load",
+    "errors": "HastenError",
+    "optimize": "optimize plans",
+    "result": "Result",
+    "types": "Data Normalisation TensorSpec",
+    "verify": "verify",
+}
+"""The public names that each module holds."""
+
+
+class _Public:
+    """A public name of the package.
+
+    A verb has the name of its file, and the import system binds that name to the module as soon
+    as anybody imports the file. Here the verb wins, whatever was imported first.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+
+    def __get__(self, package: ModuleType, kind: type) -> Any:
+        held = vars(package)
+        if self.name not in held:
+            held[self.name] = getattr(importlib.import_module(f"hasten.{self.module}"), self.name)
+        return held[self.name]
+
+    def __set__(self, package: ModuleType, value: object) -> None:
+        if not isinstance(value, ModuleType):
+            vars(package)[self.name] = value
+
+
+class _Package(ModuleType):
+    """This package, with its public names."""
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+for _module, _names in HOMES.items():
+    for _name in _names.split():
+        setattr(_Package, _name, _Public(_module, _name))
+sys.modules[__name__].__class__ = _Package

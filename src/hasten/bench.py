@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from hasten import plugin
-from hasten.bundle import read_manifest
 from hasten.errors import BadInput, CandidateFailed
 from hasten.evidence import versions
+from hasten.manifest import opened, read_manifest
 from hasten.measure import Watch, machine_lock, play_rounds, raw
 from hasten.search.child import Child, memory_limit
+from hasten.search.settings import positive
 from hasten.search.workshop import Contender
 from hasten.verify import winner
 
 TURN_SECONDS = 0.1
+LOAD_SECONDS = 600.0
 
 
 def bench(
@@ -29,31 +32,34 @@ def bench(
     Returns a JSON-ready record: median, p5 and p95 of the seconds per call, calls, rounds,
     samples per second, and notes.
     """
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise BadInput(f"Cannot measure for {seconds} seconds: it must be above 0. Try 10.")
-    folder = Path(path)
-    manifest = read_manifest(folder)
+    if batch is not None:
+        positive("batch", batch)
+    name = Path(path).name
     with (
+        opened(path) as folder,
         TemporaryDirectory(prefix="hasten-log-") as logs,
         Child(Path(logs) / "bench.log", memory_limit()) as child,
     ):
+        manifest = read_manifest(folder)
         request = {"do": "load", "bundle": str(folder), "batch": batch, "trust": trust}
-        opened = child.call(request, 600.0)
-        contender = Contender(child, folder.name, manifest["workload"]["objective"], opened)
+        ready = child.call(request, LOAD_SECONDS)
+        contender = Contender(child, name, manifest["workload"]["objective"], ready)
         child.pause()
         count = max(3, int(seconds / (1.5 * TURN_SECONDS)))
         with machine_lock():
             played = play_rounds(
                 [contender], count, TURN_SECONDS, np.random.default_rng(0), watch=Watch()
             )
-    rounds = raw(played.rounds).get(folder.name, [])
+    rounds = raw(played.rounds).get(name, [])
     if not rounds:
         raise CandidateFailed("the bundle answered no call; see hasten verify.")
     timed = np.concatenate([np.asarray(turn) for turn in rounds])
     size = batch or int(manifest["workload"]["batch"])
     median = float(np.median(timed))
     return {
-        "bundle": str(folder),
+        "bundle": str(path),
         "batch": size,
         "median_seconds": median,
         "p5_seconds": float(np.quantile(timed, 0.05)),

@@ -8,31 +8,28 @@ so a reader never sees half of one.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import shutil
-import tempfile
-import zipfile
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hasten import plugin
-from hasten.errors import BadData, BrokenBundle, NotInstalled, Untrusted
+from hasten.errors import BadData, BadInput, NotInstalled, Untrusted
+from hasten.manifest import MANIFEST, SCHEMA, opened, read_manifest, readable, sealed
 from hasten.plugin import Runner, Source
 from hasten.search.build import batch_of, compile_plan, load_model, read_source
 from hasten.search.samples import UINT8_INPUT
+from hasten.search.settings import positive
 from hasten.search.store import RECORD, file_hash, folder_files, write_aside
 from hasten.types import Arrays, Model, Plan, Spec, TensorSpec, Workload
 
-SCHEMA = 1
-MANIFEST = "manifest.json"
 MODEL_FOLDER = "model"
-MAX_UNPACKED_BYTES = 64 * 2**30
 
 
 def version() -> str:
@@ -102,91 +99,11 @@ class Draft:
             }
             for name in folder_files(self.folder)
         }
-        whole = {**self.manifest, "evidence": dict(evidence), "files": files}
-        (self.folder / MANIFEST).write_text(json.dumps(whole, indent=1, default=str))
-
-
-def zipped(folder: Path) -> Path:
-    """One file beside a bundle's folder holding all of it, uncompressed: ``<name>.zip``."""
-    final = folder.with_name(folder.name + ".zip")
-    aside = final.with_name("." + final.name)
-    try:
-        with zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
-            for name in folder_files(folder):
-                archive.write(folder / name, name.as_posix())
-        aside.replace(final)
-    finally:
-        aside.unlink(missing_ok=True)
-    return final
+        told = {**self.manifest, "evidence": dict(evidence), "files": files}
+        (self.folder / MANIFEST).write_text(sealed(told))
 
 
 # --- reading --------------------------------------------------------------------------------------
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle whose files all agree with it."""
-    try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-        listed = manifest["files"]
-        schema = manifest["schema"]
-    except FileNotFoundError:
-        raise BrokenBundle(
-            f"Cannot read bundle '{folder}': it has no {MANIFEST}. "
-            "Give the folder that hasten optimize wrote with -o."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise BrokenBundle(
-            f"Cannot read bundle '{folder}': its {MANIFEST} is damaged ({error}). Make it again."
-        ) from None
-    if schema != SCHEMA:
-        raise BrokenBundle(
-            f"Cannot read bundle '{folder}': it has schema {schema}, this Hasten reads {SCHEMA}. "
-            "Make it again, or install the version that wrote it: "
-            f"pip install hasten=={manifest.get('hasten')}."
-        )
-    _agree(folder, listed)
-    return manifest
-
-
-def _agree(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
-    """Every listed file is there with its hash, and nothing else is."""
-    for link in (p for p in folder.rglob("*") if p.is_symlink()):
-        raise BrokenBundle(f"Cannot load bundle '{folder}': '{link.name}' is a link. Remove it.")
-    there = {name.as_posix() for name in folder_files(folder)} - {MANIFEST}
-    if extra := there - listed.keys():
-        raise BrokenBundle(
-            f"Cannot load bundle '{folder}': '{min(extra)}' is not in its manifest. "
-            "Remove it, or make the bundle again."
-        )
-    for name, facts in listed.items():
-        if name not in there:
-            raise BrokenBundle(
-                f"Cannot load bundle '{folder}': '{name}' is missing. Make it again."
-            )
-        if file_hash(folder / name) != facts["sha256"]:
-            raise BrokenBundle(
-                f"Cannot load bundle '{folder}': '{name}' was changed after it was packed. "
-                "Make it again."
-            )
-
-
-def unzipped(archive: Path) -> Path:
-    """A bundle's folder out of one file, in a temporary place."""
-    folder = Path(tempfile.mkdtemp(prefix="hasten-"))
-    try:
-        with zipfile.ZipFile(archive) as packed:
-            infos = packed.infolist()
-            if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
-                raise BrokenBundle(f"Cannot load '{archive}': it unpacks to more than 64 GiB.")
-            for info in infos:
-                path = PurePosixPath(info.filename)
-                if path.is_absolute() or ".." in path.parts:
-                    raise BrokenBundle(f"Cannot load '{archive}': it holds the path '{path}'.")
-            packed.extractall(folder)
-    except zipfile.BadZipFile as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise BrokenBundle(f"Cannot load '{archive}': not a whole zip file ({error}).") from None
-    return folder
 
 
 class Bundle:
@@ -321,16 +238,31 @@ def load(path: str | Path, *, trust: bool = False, batch: int | None = None) -> 
     ``batch`` compiles it for another batch size than the measured one. ``trust`` is needed only
     for bundles that say they hold code.
     """
-    place = Path(path)
-    if not place.exists():
-        raise BrokenBundle(f"Cannot load bundle '{path}': there is nothing. Check the path.")
-    folder = unzipped(place) if place.is_file() else place
-    manifest = read_manifest(folder)
-    plan = Plan.from_json(manifest["plan"])
-    _require_engine(plan, manifest)
-    measured = Workload.from_json(manifest["workload"])
-    workload = replace(measured, batch=batch or measured.batch)
-    return Bundle(_model(manifest, folder, trust), plan, workload, manifest, folder)
+    if batch is not None:
+        positive("batch", batch)
+    with ExitStack() as stack:
+        folder = stack.enter_context(opened(path))
+        manifest = read_manifest(folder)
+        with readable(folder):
+            plan = Plan.from_json(manifest["plan"])
+            workload = Workload.from_json(manifest["workload"])
+            _require_engine(plan, manifest)
+            model = _model(manifest, folder, trust)
+        if batch is not None:
+            workload = replace(workload, batch=_possible(batch, model.spec, workload))
+        bundle = Bundle(model, plan, workload, manifest, folder)
+        weakref.finalize(bundle, stack.pop_all().close)
+    return bundle
+
+
+def _possible(batch: int, spec: Spec, workload: Workload) -> int:
+    """``batch`` itself, unless the model has another one built in."""
+    if not any(tensor.batched for tensor in spec.inputs) and batch != batch_of(spec, workload):
+        raise BadInput(
+            f"Cannot load this bundle for batch {batch}: the model is fixed to "
+            f"{batch_of(spec, workload)}. Leave the batch out."
+        )
+    return batch
 
 
 def _model(manifest: Mapping[str, Any], folder: Path, trust: bool) -> Model:

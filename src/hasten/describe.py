@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hasten import plugin
-from hasten.bundle import read_manifest
+from hasten.manifest import opened, read_manifest
 from hasten.plugin import Source
 from hasten.search import space
 from hasten.search.space import Situation
@@ -53,7 +53,8 @@ def model(
 
 def bundle(path: Path) -> dict[str, Any]:
     """What a bundle holds, as a JSON-ready record."""
-    manifest = read_manifest(path)
+    with opened(path) as folder:
+        manifest = read_manifest(folder)
     note: Mapping[str, Any] = manifest["model"]
     plan = Plan.from_json(manifest["plan"])
     spec = Spec.from_json(note["spec"])

@@ -8,8 +8,10 @@ a store, so that an interrupted search goes on where it was.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +19,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hasten import metrics, plugin, report
-from hasten.bundle import Bundle, packing, zipped
+from hasten.bundle import Bundle, packing
 from hasten.errors import NotInstalled, Unsupported
 from hasten.evidence import Evidence
+from hasten.manifest import check_place, zipped
 from hasten.plugin import Source
 from hasten.progress import Progress
 from hasten.result import DryRun, Result
@@ -124,6 +127,8 @@ class Search:
         self.progress = progress
         self.name = model_name(source.what)
         self.began = time.monotonic()
+        if settings.out is not None:
+            check_place(settings.out)
         self.target = plugin.targets.get(settings.target).probe()
         if not self.target.get("present"):
             raise Unsupported(
@@ -215,7 +220,7 @@ class Search:
         winner, original = proof.winner, candidates.original
         if not self.workshop.isolated:
             return self._live_result(candidates, proof, command)
-        place = self.settings.out or Path(tempfile.mkdtemp(prefix="hasten-")) / "result.hasten"
+        place = self.settings.out or temporary_place()
         if winner is not candidates.reference:
             winner.layers = self.workshop.layers(winner.plan)
             tested = any(score.split == "test" for score in winner.scores)
@@ -254,6 +259,13 @@ class Search:
         model = self.workshop.live_model(plan)
         bundle = Bundle(model, plan, candidates.workload, manifest)
         return Result(None, evidence, temporary=True, bundle=bundle)
+
+
+def temporary_place() -> Path:
+    """Where a bundle is put that nobody asked to keep: it is gone when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="hasten-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder / "result.hasten"
 
 
 def pages(evidence: Mapping[str, Any]) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hasten.bundle import Bundle, load
 from hasten.errors import Unsupported
+from hasten.manifest import check_place
 from hasten.search.store import write_aside
 from hasten.types import Plan
 
@@ -65,6 +66,7 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Copy the bundle to ``path``, whole or not at all."""
+        check_place(Path(path))
         with write_aside(Path(path)) as folder:
             shutil.copytree(self._folder, folder, dirs_exist_ok=True)
         return Path(path)

@@ -148,6 +148,45 @@ def test_branches(flag: bool) -> None:
     compare(model, made, feeds(model, 2, flag), 2)
 
 
+def picky() -> Model:
+    """A convolution behind a branch of unknown rank: OpenVINO reads it where shapes are known."""
+    node, info = helper.make_node, helper.make_tensor_value_info
+    ways = [
+        helper.make_graph([way], way.output[0], [], [info(way.output[0], TensorProto.FLOAT, None)])
+        for way in (
+            node("Unsqueeze", ["x", "one"], ["three"]),
+            node("Identity", ["x"], ["two"]),
+        )
+    ]
+    nodes = [
+        node("Shape", ["x"], ["sizes"]),
+        node("Gather", ["sizes", "last"], ["size"]),
+        node("Equal", ["size", "five"], ["flat"]),
+        node("If", ["flat"], ["z"], then_branch=ways[0], else_branch=ways[1]),
+        node("Conv", ["z", "w"], ["y"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([1], np.int64), "one"),
+        numpy_helper.from_array(np.array(1, np.int64), "last"),
+        numpy_helper.from_array(np.array(5, np.int64), "five"),
+    ]
+    return model_of(
+        nodes,
+        [("x", "float32", ["batch", "length"])],
+        [("y", "float32", ["batch", 2, "out"])],
+        [weight("w", 2, 1, 3), *constants],
+    )
+
+
+def test_a_graph_that_needs_known_shapes() -> None:
+    model = picky()
+    with pytest.raises(RuntimeError, match="rank has to be known"):
+        openvino_from_onnx._read(model.handle)
+    made = CONVERT(model, Workload(sizes=(("length", 5),)))
+    for batch in (1, 3):
+        compare(model, made, feeds(model, batch), batch)
+
+
 def test_names_and_free_dimensions_are_kept() -> None:
     model = attention()
     handle = CONVERT(model, Workload()).handle

@@ -10,11 +10,10 @@ import pytest
 
 pytest.importorskip("openvino")
 
-from openvino_zoo import cnn, decibel, feeds, held, lstm, transformer
-
 from hasten.errors import BadInput, Unsupported
 from hasten.plugin import engines, forms
 from hasten.types import Arrays, Model, Use, Workload
+from openvino_zoo import cnn, decibel, feeds, held, lstm, transformer
 
 ENGINE = engines.get("openvino")
 MODELS = {"cnn": cnn, "transformer": transformer, "lstm": lstm}

@@ -61,7 +61,7 @@ def test_a_model_that_cannot_be_compiled_is_explained() -> None:
             return x.reshape(7)
 
     spec = Spec((TensorSpec("x", "float32", (2,)),), (TensorSpec("y", "float32", (7,)),))
-    with pytest.raises(Unsupported, match="Cannot compile the model with 'torch_compile': .+"):
+    with pytest.raises(Unsupported, match=r"Cannot compile the model with 'torch_compile': .+"):
         ENGINE(Model("torch", Fails(), spec), Workload(), Use("torch_compile"))
 
 

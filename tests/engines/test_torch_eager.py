@@ -123,7 +123,7 @@ def test_arrays_are_taken_and_given_without_a_copy() -> None:
 def test_feeds_that_do_not_fit_are_refused() -> None:
     with runner(imported("encoder")) as compiled:
         arrays = feed(imported("encoder").spec, 2)
-        with pytest.raises(BadData, match="'mask' is missing. The model takes tokens, mask"):
+        with pytest.raises(BadData, match=r"'mask' is missing\. The model takes tokens, mask"):
             compiled.bind({"tokens": arrays["tokens"]})
         with pytest.raises(BadData, match=r"shape \[3, 7\]; the model was compiled for \[2, 7\]"):
             compiled.bind(feed(imported("encoder").spec, 3))

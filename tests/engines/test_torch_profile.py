@@ -68,6 +68,7 @@ WEIGHT, BIAS, TEXT = ([3, 4], "float", None), ([3], "float", None), ([], "", Non
 IMAGE, KERNEL = ([1, 4, 8, 8], "c10::BFloat16", None), ([6, 4, 3, 3], "c10::BFloat16", None)
 SUM = ([1, 6, 8, 8], "c10::BFloat16", None)
 ONES = ([], "ScalarList", [1, 1])
+HOW = (BIAS, ONES, ONES, ONES)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ ONES = ([], "ScalarList", [1, 1])
         (call("mkldnn::_linear_pointwise", 0, 9, X, OTHER, WEIGHT, BIAS, TEXT), 24),
         (call("mkl::_mkl_linear", 0, 9, X, ([99, 1], "float", None), WEIGHT, BIAS), 24),
         (
-            call("mkldnn::_convolution_pointwise", 0, 9, IMAGE, KERNEL, BIAS, ONES, ONES, ONES),
+            call("mkldnn::_convolution_pointwise", 0, 9, IMAGE, KERNEL, *HOW),
             6 * 64 * 36,
         ),
         (
@@ -113,7 +114,7 @@ def test_the_innermost_call_tells_the_precision_and_the_outermost_the_shapes() -
         call("aten::linear", 0, 100, X, WEIGHT),
         call("aten::to", 5, 15, X),
         call("aten::linear", 20, 90, *low),
-        call("aten::addmm", 30, 80, BIAS, low[0], ([4, 3], "c10::BFloat16", None)),
+        call("aten::addmm", 30, 80, ([3], "c10::BFloat16", None), low[0], low[1]),
     ]
     (kernel,) = kernels(reversed(events))
     assert (kernel.op, kernel.precision, kernel.macs) == ("linear", "bf16", 24)

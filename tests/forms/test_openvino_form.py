@@ -9,11 +9,10 @@ import pytest
 
 pytest.importorskip("openvino")
 
-from openvino_zoo import cnn, feeds, lstm, transformer
-
 from hasten.errors import BadModel
 from hasten.plugin import forms
 from hasten.types import Model
+from openvino_zoo import cnn, feeds, lstm, transformer
 
 FORM = forms.get("openvino")
 MODELS = {"cnn": cnn, "transformer": transformer, "lstm": lstm}

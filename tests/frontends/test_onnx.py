@@ -228,6 +228,15 @@ def test_the_batch_is_found_in_outputs(
     assert load(reshaped(target, *declared)).spec.outputs[0].shape == shape
 
 
+def test_an_output_that_inference_cannot_follow_leads_with_the_batch() -> None:
+    """ONNX's inference does not know the operators of other domains."""
+    body = [helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")]
+    more = {"imports": [helper.make_opsetid("com.microsoft", 1)]}
+    for declared in ([1, 4], ["N", 4], [None, 4]):
+        model = load(proto(body, [tensor("x", ["batch", 4])], [tensor("y", declared)], **more))
+        assert model.spec.outputs[0].shape == ("batch", 4)
+
+
 def test_shapes_that_the_user_gives_win() -> None:
     example = TensorSpec("x", "float32", (1, 3, 16, 16))
     assert shapes(load(zoo.cnn(), examples=(example,))) == [(1, 3, 16, 16), (1, 5)]

@@ -9,11 +9,10 @@ import pytest
 
 pytest.importorskip("openvino")
 
-from openvino_zoo import cnn, feeds, transformer
-
 from hasten.errors import Unsupported
 from hasten.plugin import engines, forms, techniques
 from hasten.types import Model, Normalisation, Use, Workload
+from openvino_zoo import cnn, feeds, transformer
 
 FOLD = techniques.get("uint8_input_openvino")
 ENGINE = engines.get("openvino")

@@ -57,21 +57,40 @@ def main() -> None:
     """The entry point of the ``hasten`` command."""
     _register()
     try:
-        app()
-    except USER_ERRORS as error:
-        _fail(str(error), 2)
-    except HastenError as error:
-        _fail(str(error), 1)
-    except KeyboardInterrupt:
-        _fail("interrupted.", INTERRUPTED)
+        code = app(standalone_mode=False)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
-
-
-def _fail(message: str, code: int) -> None:
-    """One line on standard error, and the exit code; the traceback only with --debug."""
-    if os.environ.get("HASTEN_DEBUG"):
-        raise  # called from an except block
-    sys.stderr.write("hasten: " + " ".join(message.split()) + "\n")
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except typer.Abort:
+        code = 1
+    except Exception as error:  # the one place where nothing may pass
+        if os.environ.get("HASTEN_DEBUG"):
+            raise
+        code, message = _explained(error)
+        if message:
+            sys.stderr.write("hasten: " + " ".join(message.split()) + "\n")
     sys.exit(code)
+
+
+def _explained(error: Exception) -> tuple[int, str]:
+    """The exit code and the line that an error ends in."""
+    if isinstance(error, HastenError):
+        return 2 if isinstance(error, USER_ERRORS) else 1, str(error)
+    if hasattr(error, "format_message"):  # the command line could not be read
+        wrong = error.format_message().rstrip(".")
+        return 2, f"{wrong}. See: hasten {_verb()}--help" if wrong else ""  # the help was shown
+    if isinstance(error, OSError) and error.strerror:
+        place = f" '{error.filename}'" if error.filename else ""
+        return 2, f"Cannot read or write{place}: {error.strerror}. Check the path and the disk."
+    return 1, (
+        f"Unexpected {type(error).__name__}: {error}. This is a bug in Hasten or in a plug-in; "
+        "hasten --debug ... shows where, please report it."
+    )
+
+
+def _verb() -> str:
+    """The verb on the command line, if there is one."""
+    known = {command.name for command in app.registered_commands}
+    return next((f"{word} " for word in sys.argv[1:] if word in known), "")

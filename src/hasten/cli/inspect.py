@@ -25,7 +25,7 @@ def command(
     from hasten.describe import bundle, model
     from hasten.search.settings import shape as read_shape
 
-    is_bundle = (Path(thing) / "manifest.json").exists()
+    is_bundle = (Path(thing) / "manifest.json").exists() or thing.endswith(".zip")
     found: dict[str, Any] = (
         bundle(Path(thing))
         if is_bundle

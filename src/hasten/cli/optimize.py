@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -107,7 +108,7 @@ def command(
         "shapes": tuple(map(read_shape, shape or ())),
         "engines": tuple(engine or ()),
         "accept": tuple(accept or ()),
-        "memory_bytes": int(memory * 2**30) if memory else None,
+        "memory_bytes": None if memory is None else _bytes(memory),
         "seed": seed,
         "trust": trust,
     }
@@ -131,3 +132,12 @@ def command(
         _terminal.show_result(result)
     if result.interrupted:
         raise typer.Exit(130)
+
+
+def _bytes(gibibytes: float) -> int:
+    """A size given in GiB."""
+    from hasten.errors import BadInput
+
+    if not 0 < gibibytes < math.inf:
+        raise BadInput(f"Cannot use --memory {gibibytes}: it must be above 0. Try 4.")
+    return math.ceil(gibibytes * 2**30)

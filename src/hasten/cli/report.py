@@ -23,9 +23,10 @@ def command(
     from rich.console import Console
 
     from hasten import report
-    from hasten.bundle import read_manifest
+    from hasten.manifest import opened, read_manifest
 
-    evidence = read_manifest(bundle)["evidence"]
+    with opened(bundle) as folder:
+        evidence = read_manifest(folder)["evidence"]
     if as_json:
         typer.echo(json.dumps(evidence))
         return

@@ -6,7 +6,7 @@ because it reports to a server.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,11 @@ from hasten.plugin import forms
 from hasten.types import Spec
 
 
-def finish(model: Any, spec: Spec) -> Any:
-    """``model`` with the shapes and names of ``spec``, simplified in place."""
+def finish(model: Any, spec: Spec, sizes: Mapping[str, int]) -> Any:
+    """``model`` with the names and shapes of ``spec``, simplified in place.
+
+    ``sizes`` fixes free dimensions, for graphs that cannot leave them free.
+    """
     import openvino
     from openvino._offline_transformations import (
         apply_fused_names_cleanup,
@@ -24,8 +27,8 @@ def finish(model: Any, spec: Spec) -> Any:
     )
 
     _check(model, spec)
-    shapes = [[-1 if isinstance(d, str) else d for d in tensor.shape] for tensor in spec.inputs]
-    model.reshape({i: openvino.PartialShape(shape) for i, shape in enumerate(shapes)})
+    shapes = [tensor.bound({**dict.fromkeys(tensor.free, -1), **sizes}) for tensor in spec.inputs]
+    model.reshape({i: openvino.PartialShape(list(shape)) for i, shape in enumerate(shapes)})
     _keep_reduced(model)
     before = _name_layers(model)
     apply_moc_transformations(model, cf=True, smart_reshape=True)

@@ -29,7 +29,7 @@ class OpenVINOFromTorch(Converter):
         program = forms.get("torch").export(model.handle, model.spec)  # type: ignore[attr-defined]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own internals
-            return finish(_read(_decomposed(program)), model.spec)
+            return finish(_read(_decomposed(program)), model.spec, {})
 
 
 def _decomposed(program: Any) -> Any:

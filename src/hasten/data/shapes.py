@@ -13,11 +13,12 @@ def leads_with_samples(tensor: TensorSpec, spec: Spec) -> bool:
     """Whether axis 0 of what the model takes counts samples.
 
     Where some input has a free batch, only inputs that lead with a free dimension do. Where none
-    has, the model was exported for one batch size, and every leading dimension does.
+    has, the model was exported for one batch size, and every leading dimension does, if they all
+    agree; if not (a state beside a signal, say), one sample is one whole call.
     """
     if any(other.batched for other in spec.inputs):
         return bool(tensor.shape) and isinstance(tensor.shape[0], str)
-    return bool(tensor.shape)
+    return bool(tensor.shape) and len({other.shape[0] for other in spec.inputs if other.shape}) == 1
 
 
 def sample_shape(tensor: TensorSpec, spec: Spec) -> Shape:

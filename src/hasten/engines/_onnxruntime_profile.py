@@ -2,7 +2,7 @@
 
 **Source:** the JSON trace of ``SessionOptions.enable_profiling`` (ONNX Runtime 1.20 to 1.31). The
 trace leaves prepacked weights out of a kernel's input shapes, so a second session without
-prepacking, which runs the same kernels in the same order, tells the shapes. Blocked convolutions
+prepacking, which runs kernels of the same names, tells the shapes. Blocked convolutions
 (NCHWc) show output channels rounded up to the block; the model tells how many there are.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,24 +33,46 @@ def kernels(make: MakeSession, graph: Any, arrays: Arrays) -> list[Kernel]:
     channels = _channels(graph)
     timed = _events(make, {}, arrays, CALLS)[1:]
     shapes = _events(make, _NO_PREPACKING, arrays, 1)[0]
-    if len(shapes) != len(timed[0]):
-        shapes = timed[0]
     found = []
-    for place, event in enumerate(timed[0]):
-        told = shapes[place]["args"]
-        microseconds = [call[place]["dur"] for call in timed if place < len(call)]
-        op = str(event["args"]["op_name"])
-        name = str(event["name"]).removesuffix(_SUFFIX)
+    for key, event in timed[0].items():
+        told = shapes.get(key, {"args": {"input_type_shape": [], "output_type_shape": []}})["args"]
+        microseconds = [call[key]["dur"] for call in timed if key in call]
+        name, op = key[0], str(event["args"]["op_name"])
         outputs = _unpadded(name, told["output_type_shape"], channels)
         found.append(
             Kernel(
                 name=name,
                 op=op,
-                precision=precision(op, told["input_type_shape"]),
+                precision=precision(op, event["args"]["input_type_shape"]),
                 seconds=sum(microseconds) / len(microseconds) / 1e6,
                 macs=multiply_adds(op, told["input_type_shape"], outputs),
             )
         )
+    return found
+
+
+Events = dict[tuple[str, int], dict[str, Any]]
+"""Kernel events of one call by kernel name and how often it ran before (in a loop)."""
+
+
+def _events(
+    make: MakeSession, config: Mapping[str, str], arrays: Arrays, calls: int
+) -> list[Events]:
+    """The kernel events of every call of a session made for this."""
+    with TemporaryDirectory(prefix="hasten-") as folder:
+        session = make(str(Path(folder) / "trace"), config)
+        for _ in range(calls):
+            session.run(None, arrays)
+        trace = json.loads(Path(session.end_profiling()).read_text())
+    starts = sorted(event["ts"] for event in trace if event["name"] == "model_run")
+    found: list[Events] = [{} for _ in range(calls)]
+    ran: Counter[tuple[int, str]] = Counter()
+    for event in trace:
+        if event["cat"] == "Node" and event["name"].endswith(_SUFFIX):
+            call = sum(event["ts"] >= start for start in starts) - 1
+            name = str(event["name"]).removesuffix(_SUFFIX)
+            found[call][name, ran[call, name]] = event
+            ran[call, name] += 1
     return found
 
 
@@ -84,24 +107,6 @@ def _unpadded(
         return outputs
     count = channels[blocked[1]]
     return [{kind: [s[0], count, *s[2:]] for kind, s in entry.items()} for entry in outputs]
-
-
-def _events(
-    make: MakeSession, config: Mapping[str, str], arrays: Arrays, calls: int
-) -> list[list[dict[str, Any]]]:
-    """The kernel events of every call of a session made for this."""
-    with TemporaryDirectory(prefix="hasten-") as folder:
-        session = make(str(Path(folder) / "trace"), config)
-        for _ in range(calls):
-            session.run(None, arrays)
-        trace = json.loads(Path(session.end_profiling()).read_text())
-    starts = sorted(event["ts"] for event in trace if event["name"] == "model_run")
-    found: list[list[dict[str, Any]]] = [[] for _ in range(calls)]
-    for event in trace:
-        if event["cat"] == "Node" and event["name"].endswith(_SUFFIX):
-            call = sum(event["ts"] >= start for start in starts) - 1
-            found[call].append(event)
-    return found
 
 
 _INT8 = frozenset(

@@ -217,7 +217,7 @@ def decode(document: Json, tensors: dict[str, torch.Tensor]) -> GraphModule:
         if document["version"] != VERSION:
             raise BadModel(f"the graph has version {document['version']}, not {VERSION}")
         return _Reader(tensors, set(document["parameters"])).module(document["graph"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, SyntaxError, RuntimeError) as error:
         raise BadModel(f"the graph is damaged ({error!r})") from error
 
 

@@ -160,14 +160,15 @@ def output_shapes(proto: Any, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
     batched = all(shape[:1] == (BATCH,) for shape in inputs.values())
     batch_names = {dims(t)[:1] for t in proto.graph.input if inputs[t.name][:1] == (BATCH,)}
     found = {}
-    for name, said in declared.items():
+    for name, shape in declared.items():
+        said = ("", *shape[1:]) if batched and shape else shape  # exporters write 1 for the batch
         views = [open_.get(name, said), *(inferred.get(name, ()) for inferred in twice), said]
         rank = len(views[0])
         made = [
             _settled([view[axis] if len(view) == rank else "" for view in views], known)
             for axis in range(rank)
         ]
-        if made and made[0] == "" and (batched or said[:1] in batch_names - {("",)}):
+        if made and made[0] == "" and (batched or shape[:1] in batch_names - {("",)}):
             made[0] = BATCH
         found[name] = tuple(
             _own_name(name, axis) if dim in ("", _OTHER) else dim for axis, dim in enumerate(made)

@@ -36,7 +36,8 @@ class Probed:
 def probe(module: torch.nn.Module, inputs: Inputs) -> Probed:
     """Call, export and compare: with a free batch if that works, else a fixed one, else live."""
     attempts = [inputs, inputs.fixed()] if any(s.batched for s in inputs.specs) else [inputs]
-    called, reasons = [], []
+    called: list[tuple[torch.nn.Module, Spec, list[Tensors]]] = []
+    reasons: list[str] = []
     for attempt in attempts:
         try:
             called.append(_called(module, attempt))

@@ -133,8 +133,10 @@ def judge(
     """
     _check_reference(reference)
     before = float(limit.metric.value(reference.sum(axis=0)))
-    if np.isnan(candidate).any():
-        return _score(limit, split, len(reference), before, limit.metric.worst, math.inf, math.inf)
+    unusable = int(np.isnan(candidate).any(axis=1).sum())
+    if unusable:
+        lost = _score(limit, split, len(reference), before, limit.metric.worst, math.inf, math.inf)
+        return replace(lost, unusable=unusable)
     after = float(limit.metric.value(candidate.sum(axis=0)))
     joined = np.concatenate([reference, candidate], axis=1)
     point = float(limit.harm(joined.sum(axis=0)))
@@ -211,8 +213,8 @@ def _needed(limit: Limit, joined: np.ndarray, point: float, bound: float, alpha:
 def _worst_seen(limit: Limit, joined: np.ndarray) -> np.ndarray:
     """The sample without which the candidate would look best.
 
-    Where nothing bounds what could still come, it stands for that, twice: in simulations the
-    bound then holds for log-normal errors from 20 samples on.
+    Where nothing bounds what could still come, it stands for that, twice. In simulations with
+    log-normal errors the 95 % bound then errs in 6 % at 20 samples, in 2 to 4 % from 60 on.
     """
     without = limit.harm(joined.sum(axis=0) - joined)
     return np.asarray(joined[int(np.argmin(without))])

@@ -34,12 +34,19 @@ class Family(Generic[P]):
         return sorted({*own, *self._outside()})
 
     def _outside(self) -> dict[str, str]:
+        """Modules of other packages' plug-ins by public name."""
         points = importlib.metadata.entry_points(group=self.package)
-        return {point.name: point.value for point in points}
+        return {point.name: point.module for point in points}
 
     def get(self, name: str) -> P:
         """The plug-in called ``name``."""
-        return self._kind(name)()
+        found = self._kind(name)()
+        if found.name != name:
+            raise BrokenContract(
+                f"Plug-in '{name}' lies in a file called '{found.name}'. A plug-in's name is that "
+                "of its file: name the entry point so."
+            )
+        return found
 
     def _kind(self, name: str) -> type[P]:
         if name not in self.names():
@@ -62,11 +69,15 @@ class Family(Generic[P]):
 
     def all(self) -> Iterator[P]:
         """Every plug-in that can be imported. The doctor reports those that cannot."""
+        outside = self._outside()
         for name in self.names():
             try:
                 yield self.get(name)
             except ImportError:
                 continue
+            except Exception:  # what is wrong with another package must not stop Hasten
+                if name not in outside:
+                    raise
 
     def available(self) -> Iterator[P]:
         """Every plug-in whose packages are installed."""

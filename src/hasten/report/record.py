@@ -152,10 +152,10 @@ class Record:
         """``reference``, one of the four accuracy verdicts, or nothing where none was given."""
         if trial is self.reference:
             return "reference"
+        if trial is self.baseline or _equivalent(trial):
+            return "equivalent"
         score = self.score(trial)
-        if score:
-            return score.verdict
-        return "equivalent" if trial is self.baseline or _equivalent(trial) else ""
+        return score.verdict if score else ""
 
     @cached_property
     def measured(self) -> list[Trial]:
@@ -177,7 +177,7 @@ class Record:
     def next_best(self) -> Trial | None:
         """The fastest accepted candidate besides winner, reference and baseline."""
         known = (self.winner, self.reference, self.baseline)
-        rest = (t for t in self.measured if not any(t is one for one in known))
+        rest = (t for t in self.measured if not any(t is one for one in (*known, *self.lost)))
         return next((t for t in rest if self.verdict(t) in ACCEPTED), None)
 
     def role(self, trial: Trial) -> str:

@@ -194,17 +194,18 @@ class Candidates:
             return
         if self.original.data is None:
             trial.status = "wrong"
+            far = "in shape, or by NaN or infinity"
+            if trial.difference is not None:
+                far = f"by {trial.difference:.1e} of their range"
             trial.error = (
-                f"its outputs differ by {trial.difference or np.nan:.1e} of their range; without "
-                "data only equivalent candidates are accepted. Give --data."
+                f"its outputs differ {far}; without data only equivalent candidates are accepted. "
+                "Give --data."
             )
             return
         score = self.score(trial, "selection", alpha=0.05)
         trial.scores.append(score)
         if score.verdict == "broken":
-            trial.status = "broken"
-            loss = f"loses {score.drop:.4g}" if score.drop is not None else f"is {score.value:.4g}"
-            trial.error = f"{score.metric} {loss}, the limit is {score.limit:g}"
+            trial.status, trial.error = "broken", breach(score)
 
     def score(self, trial: Trial, part: str, alpha: float) -> Score:
         """A trial judged against the limit on one part; reads that part."""
@@ -256,3 +257,12 @@ def is_equivalent(trial: Trial) -> bool:
     """Whether outputs agree within 1e-4 of their range and no decision changed."""
     close = trial.difference is not None and trial.difference <= metrics.EQUIVALENT
     return close and trial.facts.get("decisions_changed") == 0
+
+
+def breach(score: Score) -> str:
+    """How a score breaks the limit."""
+    samples = f"{score.split} samples"
+    if score.unusable:
+        return f"it gives NaN or infinity on {score.unusable} of {score.n} {samples}"
+    found = f"loses {score.drop:.4g}" if score.drop is not None else f"is {score.value:.4g}"
+    return f"{score.metric} {found} on the {samples}, the limit is {score.limit:g}"

@@ -19,7 +19,7 @@ from hasten.evidence import Evidence
 from hasten.measure import Watch, machine_lock
 from hasten.progress import Progress
 from hasten.search import race, space
-from hasten.search.candidates import Candidates, is_equivalent
+from hasten.search.candidates import Candidates, breach, is_equivalent
 from hasten.search.workshop import Contender, Workshop
 from hasten.types import Ratio, Score, Trial
 
@@ -308,7 +308,7 @@ def _reason(final: race.Final, trial: Trial) -> str:
 def _refusal(score: Score) -> str:
     """Why a test score was not accepted."""
     if score.verdict == "broken":
-        return f"{score.metric} breaks the limit {score.limit:g} on the test samples"
+        return breach(score)
     more = f"; {score.needed} test samples would settle it" if score.needed else ""
     return (
         f"{score.metric} is within the limit {score.limit:g} but not proven "

@@ -68,11 +68,15 @@ class Settings:
         _known("target", self.target, plugin.targets.names())
         for verdict in self.accept:
             _known("verdict to accept", verdict, ACCEPTS)
-        _positive("batch", self.batch)
+        positive("batch", self.batch)
         if self.threads is not None:
-            _positive("threads", self.threads)
+            positive("threads", self.threads)
+        if self.memory_bytes is not None:
+            positive("memory", self.memory_bytes)
+        if self.seed < 0:
+            raise BadInput(f"Cannot use --seed {self.seed}: it must be 0 or more.")
         for name, size in self.sizes.items():
-            _positive(f"size {name}", size)
+            positive(f"size {name}", size)
         if BATCH in self.sizes:
             raise BadInput("Cannot set the batch with --size. Use --batch.")
         self._check_limits()
@@ -102,7 +106,8 @@ def _known(what: str, name: str, known: Iterable[str]) -> None:
         raise UnknownName.among(what, name, known)
 
 
-def _positive(what: str, value: int) -> None:
+def positive(what: str, value: int) -> None:
+    """Refuse what is not a whole number from 1 on."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise BadInput(f"Cannot use --{what} {value!r}: it must be a whole number from 1 on.")
 

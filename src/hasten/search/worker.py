@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from hasten import metrics, plugin
+from hasten import plugin
 from hasten.errors import BadModel, CandidateFailed, HastenError
 from hasten.plugin import Runner, Source
-from hasten.search import build, samples
+from hasten.search import build, reading, samples
 from hasten.search.build import Ground
 from hasten.search.store import NO_ROOM, Store, no_room
 from hasten.types import Model, Plan, Spec, digest
@@ -81,7 +81,7 @@ class Worker:
             seconds = build.quick_seconds(runner, feed)
             if ground.workload.objective == "throughput":
                 seconds = _throughput_turn(runner, feed, 0.3)[0]
-            counts = request.get("counts") or _sample_counts(
+            counts = request.get("counts") or reading.sample_counts(
                 request["read_seconds"], seconds / size, runner.run(feed)
             )
             answer = {
@@ -91,7 +91,7 @@ class Worker:
                 "history": [step.to_json() for step in model.history],
                 "size_bytes": build.stored_bytes(ground, plan),
                 "counts": counts,
-                **self._judged(
+                **reading.read_part(
                     {**request, "samples": counts["selection"]},
                     ground,
                     runner,
@@ -107,7 +107,7 @@ class Worker:
         ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
         model = self.model(ground, plan)
         with build.compile_plan(model, plan, ground.workload) as runner:
-            judged = self._judged(request, ground, runner, model.spec, request["part"])
+            judged = reading.read_part(request, ground, runner, model.spec, request["part"])
         return {"ok": True, **judged}
 
     def do_layers(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -208,75 +208,12 @@ class Worker:
             return replace(self.live, spec=ground.declared(self.live.spec))
         return build.make_model(ground, plan.steps)
 
-    def _judged(
-        self, request: dict[str, Any], ground: Ground, runner: Runner, spec: Spec, part_name: str
-    ) -> dict[str, Any]:
-        """The metric's statistics over a part, kept; and how far the outputs are from the
-        reference's. The reference itself (no ``reference`` in the request) keeps its outputs."""
-        part = ground.part(part_name).head(request["samples"])
-        outputs = samples.outputs_over(runner, part, spec, build.batch_of(spec, ground.workload))
-        reference = read_outputs(ground.store, request.get("reference"), part_name)
-        metric = metrics.Limit.from_json(request["metric"]).metric
-        rows = metric.statistics(outputs, reference or outputs, part.labels)
-        key = digest(request["outputs"] + part_name)
-        with ground.store.put(key, {"names": list(outputs)}) as folder:
-            np.save(folder / "statistics.npy", rows, allow_pickle=False)
-            if part.labels is not None and part.labels.ndim == 1 and part.labels.dtype.kind in "iu":
-                accuracy = metrics.named("accuracy").statistics(outputs, reference, part.labels)
-                np.save(folder / "accuracy.npy", accuracy, allow_pickle=False)
-            if reference is None:
-                for index, array in enumerate(outputs.values()):
-                    np.save(folder / f"output{index}.npy", array, allow_pickle=False)
-        answer: dict[str, Any] = {"kept": key, "n": len(part)}
-        if reference is not None:
-            worst, changed = metrics.equivalent(reference, outputs)
-            answer |= {"difference": _finite(worst), "decisions_changed": changed}
-        return answer
-
-
-OUTPUT_BYTES = 2**29
-"""What the outputs over one part may take in memory."""
-
-
-def _sample_counts(
-    read_seconds: dict[str, float], seconds_per_sample: float, outputs: dict[str, np.ndarray]
-) -> dict[str, int]:
-    """How many samples of each part are read: a power of two that fits the time.
-
-    Fixed before any candidate is known, and rounded so that a repeated search reads as many.
-    """
-    size = sum(np.asarray(array).nbytes for array in outputs.values())
-    room = max(64, OUTPUT_BYTES // max(1, size))
-    counts = {}
-    for part, seconds in read_seconds.items():
-        fits = seconds / max(seconds_per_sample, 1e-5)
-        counts[part] = min(max(256, 2 ** int(np.log2(max(fits, 1.0)))), room)
-    return counts
-
-
-def read_outputs(store: Store, stem: str | None, part: str) -> dict[str, np.ndarray] | None:
-    """Outputs that the reference kept under ``stem``, mapped from disk."""
-    if stem is None:
-        return None
-    key = digest(stem + part)
-    folder, note = store.get(key), store.note(key)
-    if folder is None or note is None:
-        raise HastenError("The store lost the reference's outputs while they were needed.")
-    return {
-        name: np.load(folder / f"output{index}.npy", mmap_mode="r", allow_pickle=False)
-        for index, name in enumerate(note["names"])
-    }
-
 
 def _resident_bytes() -> int:
     """Memory of this process that lies in RAM."""
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def _sized(spec: Spec, sizes: dict[str, int]) -> Spec:

@@ -21,7 +21,7 @@ from hasten.errors import CandidateFailed, HastenError, OutOfSpace
 from hasten.plugin import Facts, Source
 from hasten.search.build import Ground
 from hasten.search.child import Child, Here, Workplace, memory_limit
-from hasten.search.store import Store
+from hasten.search.store import Store, cache_folder
 from hasten.types import Kernel, Model, Plan, Trial, Workload, canonical, digest
 
 BUILD_SECONDS = 600.0
@@ -239,8 +239,12 @@ class Workshop:
             return child.call(full, self.build_seconds)
 
     def _child(self) -> Child:
+        """A fresh child with a log and a temporary folder of its own, removed with the workshop."""
         self._count += 1
-        return Child(self.logs / f"child-{self._count}.log", self.memory_bytes)
+        scratch = self.logs / f"child-{self._count}"
+        scratch.mkdir()
+        environment = {"TMPDIR": str(scratch), "TORCHINDUCTOR_CACHE_DIR": str(compiled_folder())}
+        return Child(self.logs / f"child-{self._count}.log", self.memory_bytes, environment)
 
 
 def _learn(trial: Trial, answer: Mapping[str, Any]) -> None:
@@ -260,6 +264,13 @@ def _learn(trial: Trial, answer: Mapping[str, Any]) -> None:
     }
     filled = Trial.from_json(raw)
     trial.__dict__.update(filled.__dict__)
+
+
+def compiled_folder() -> Path:
+    """Where PyTorch keeps what it compiled on this machine: private to the user, never shipped."""
+    folder = cache_folder() / "compiled"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
 
 
 def versions(plan: Plan) -> dict[str, str]:

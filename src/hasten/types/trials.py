@@ -83,7 +83,8 @@ class Score:
     ``drop`` is reference minus candidate for a metric where more is better (``None`` for a floor
     metric); ``bound`` is the one-sided confidence bound that is compared with ``limit``.
     ``verdict`` is ``"equivalent"``, ``"proven"``, ``"unproven"`` or ``"broken"``; ``needed`` is
-    the number of samples that would settle an unproven one (0: cannot be told).
+    the number of samples that would settle an unproven one (0: cannot be told); ``unusable`` that
+    of samples on which the candidate gives NaN, or an infinity that the reference has not.
     """
 
     metric: str
@@ -96,6 +97,7 @@ class Score:
     limit: float
     verdict: str
     needed: int = 0
+    unusable: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return dict(self.__dict__)
