@@ -13,10 +13,18 @@ help: ## list the words
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# torch goes first and exactly: a looser request takes the build with gigabytes of CUDA.
+# torch goes first and exactly. On Linux pip takes the build with CUDA, gigabytes larger; uv can ask
+# for another:   make demo TORCH_BACKEND=cpu
+ifdef TORCH_BACKEND
+TORCH = $(PIP) uv && $(BIN)/uv pip install --quiet --python $(BIN)/python \
+	--torch-backend=$(TORCH_BACKEND) torch==2.13.0
+else
+TORCH = $(PIP) torch==2.13.0
+endif
+
 $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing (PyTorch, OpenVINO, ONNX Runtime: several hundred MB the first time) ..."
-	$(PIP) torch==2.13.0
+	$(TORCH)
 	$(PIP) --editable '.[all]'
 	@touch $@
 

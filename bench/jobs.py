@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import assets, rows
+from bench import assets, rows, samples
 from bench.rows import Row
 from hasten.errors import HastenError, UnknownName
 from hasten.search.store import cache_folder
@@ -109,7 +109,7 @@ class Job:
 
 
 def prepare(job: Job) -> dict[str, Any]:
-    """Write the job's model and samples; says how long it took. Run in a process of its own."""
+    """Write the job's model and samples; says what they came from. Run in its own process."""
     began = time.perf_counter()
     job.folder.mkdir(parents=True, exist_ok=True)
     _train(job)
@@ -119,7 +119,7 @@ def prepare(job: Job) -> dict[str, Any]:
         _prepare_asset(job)
     else:
         _export(job)
-    return {"seconds": time.perf_counter() - began}
+    return {"seconds": time.perf_counter() - began, "pictures": samples.picture_source()}
 
 
 def _train(job: Job) -> None:

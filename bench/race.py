@@ -87,7 +87,7 @@ class Race:
     def run(self) -> dict[str, Any]:
         """The row's result, ready to be written."""
         with self._clocked("prepare"):
-            once("prepare", self.job, None, self.job.folder, PREPARE_SECONDS)
+            prepared = once("prepare", self.job, None, self.job.folder, PREPARE_SECONDS)
         with self._clocked("build"):
             for contender in self.contenders:
                 self.entries[contender.name] = self._entry(contender)
@@ -96,7 +96,8 @@ class Race:
         with machine_lock(print) as waited, self._clocked("race"):
             selection, comparison, peer = self._raced()
         self.seconds["wait"] = round(waited, 1)
-        return scrubbed(self._result(selection, comparison, peer))
+        result = self._result(selection, comparison, peer)
+        return scrubbed({**result, "pictures": prepared["pictures"]})
 
     @contextlib.contextmanager
     def _clocked(self, what: str) -> Iterator[None]:

@@ -68,7 +68,7 @@ ENGLISH: Words = {
     "torch": "PyTorch 2.13.0 for the CPU",
     "demo size": "everything that `make demo` installs",
     "test": "everything that `make test` installs",
-    "torch-cuda": "PyTorch 2.13.0 as `pip install torch` gives it on Linux: the CUDA build",
+    "torch-cuda": "PyTorch 2.13.0 as pip gives it on Linux: the build with CUDA",
     "weighed": "Weighed with pip {pip} on {system}, Python {python} (`python -m "
     "bench.download_sizes --cuda`).",
 }
@@ -102,7 +102,7 @@ CHINESE: Words = {
     "torch": "CPU 版 PyTorch 2.13.0",
     "demo size": "`make demo` 安装的全部内容",
     "test": "`make test` 安装的全部内容",
-    "torch-cuda": "Linux 上 `pip install torch` 默认得到的 PyTorch 2.13.0：CUDA 版",
+    "torch-cuda": "pip 在 Linux 上默认安装的 PyTorch 2.13.0：CUDA 版",
     "weighed": "用 pip {pip} 在 {system}、Python {python} 上称量（`python -m "
     "bench.download_sizes --cuda`）。",
     "Accuracy": "准确率",
@@ -117,6 +117,8 @@ CHINESE: Words = {
     "undecided": "未定",
 }
 READMES: Mapping[str, Words] = {"README.md": ENGLISH, "README.zh-CN.md": CHINESE}
+PAGES: Mapping[str, Words] = {**READMES, "docs/install.md": ENGLISH}
+"""Everything with blocks to fill."""
 
 
 # --- the records --------------------------------------------------------------------------------
@@ -259,7 +261,7 @@ def outdated(root: Path = ROOT) -> list[str]:
     """The READMEs that do not show what the records say."""
     return [
         name
-        for name, words in READMES.items()
+        for name, words in PAGES.items()
         if (text := (root / name).read_text()) != filled(text, words)
     ]
 
@@ -274,7 +276,7 @@ def main() -> None:
         return
     if BUNDLE.exists():
         keep_demo()
-    for name, words in READMES.items():
+    for name, words in PAGES.items():
         path = ROOT / name
         path.write_text(filled(path.read_text(), words))
         print(f"wrote {name}")

@@ -28,7 +28,7 @@ from hasten.data import load
 
 ROOT = Path(__file__).parents[1]
 BUNDLE = Path("demo/fast.hasten")
-BUDGET = "2m"
+BUDGET = "3m"
 FACTORY = {"fashion-mnist": "examples.fashion_cnn:cnn", "digits": "examples.fashion_cnn:digits_cnn"}
 JUDGED_ON = {"fashion-mnist": "fashion-mnist", "digits": "examples.fashion_cnn:digits_held_out"}
 """What ``--data`` gets: of the digits, only those that training never saw."""

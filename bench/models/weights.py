@@ -70,7 +70,7 @@ def _kept(module: nn.Module, seed: int) -> Path:
     samples = inspect.getsource(bench.samples)
     with torch.no_grad():
         drawn = b"".join(p.flatten()[:64].numpy().tobytes() for p in module.parameters())
-    key = digest(source, samples, drawn, bench.samples.picture_source(), torch.__version__)
+    key = digest(source, samples, drawn, torch.__version__)
     return (
         cache_folder()
         / "bench"

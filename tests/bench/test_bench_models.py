@@ -38,7 +38,6 @@ def factory(row: str):
 def quick(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Settle on two samples, in a cache of its own."""
     monkeypatch.setattr(weights, "SETTLING_SAMPLES", 2)
-    monkeypatch.setattr("bench.samples.picture_source", lambda: "tests")
     return cache
 
 

@@ -41,6 +41,10 @@ def test_the_race_is_given_what_training_held_out() -> None:
     assert rows.HELD_OUT == train_fashion.HELD_OUT
 
 
-def test_augmented_pictures_keep_their_shape() -> None:
-    images = torch.rand(8, 1, 28, 28)
-    assert train_fashion.augmented(images).shape == images.shape
+def test_half_of_the_pictures_are_mirrored() -> None:
+    images = torch.rand(200, 1, 3, 3)
+    made = train_fashion.mirrored(images)
+    kept = (made == images).all((1, 2, 3))
+    turned = (made == images.flip(-1)).all((1, 2, 3))
+    assert (kept | turned).all()
+    assert 60 < kept.sum() < 140

@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("openvino")
 pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
+import onnxruntime as ort
 from onnx import TensorProto, checker, helper, numpy_helper
 
 from hasten.converters import openvino_from_onnx
@@ -202,7 +203,9 @@ def test_a_spec_may_fix_what_the_file_leaves_free() -> None:
         TensorSpec(t.name, t.dtype, tuple(7 if d == "length" else d for d in t.shape))
         for t in model.spec.inputs
     )
-    handle = CONVERT(Model("onnx", model.handle, Spec(fixed, model.spec.outputs)), Workload()).handle
+    handle = CONVERT(
+        Model("onnx", model.handle, Spec(fixed, model.spec.outputs)), Workload()
+    ).handle
     assert str(handle.inputs[0].partial_shape) == "[?,7,8]"
 
 
@@ -233,12 +236,16 @@ def test_an_operator_that_openvino_lacks_is_named() -> None:
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("made.up", 1)]
     proto = helper.make_model(graph, opset_imports=opsets)
-    spec = Spec((TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 4)),))
+    spec = Spec(
+        (TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 4)),)
+    )
     with pytest.raises(Unsupported, match=r"Melt.*Use another engine"):
         CONVERT(Model("onnx", proto, spec), Workload())
 
 
-def test_a_model_too_big_for_one_message_goes_through_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_too_big_for_one_message_goes_through_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(openvino_from_onnx, "_MESSAGE_BYTES", 10)
     model = cnn()
     before = model.handle.SerializeToString()

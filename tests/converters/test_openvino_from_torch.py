@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("openvino")
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("openvino")
 
-from hasten.errors import BadInput, Unsupported
+from hasten.errors import BadData, BadInput, Unsupported
 from hasten.plugin import engines, forms
 from hasten.types import Arrays, Model, Use, Workload
 from openvino_zoo import cnn, decibel, feeds, held, lstm, transformer
@@ -122,6 +122,16 @@ def test_awkward_memory_is_copied(kind: str) -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
+def test_feeds_that_do_not_fit_are_named() -> None:
+    model = transformer()
+    with ENGINE(model, Workload(batch=2), Use("openvino")) as runner:
+        feed = feeds(model, 2)
+        with pytest.raises(BadData, match="Input 'mask' is missing"):
+            runner.bind({"tokens": feed["tokens"]})
+        with pytest.raises(BadData, match=r"'tokens' has shape \[3, 6\]; .* compiled for \[2,6\]"):
+            runner.bind(feeds(model, 3))
+
+
 def test_feeds_may_alternate() -> None:
     model = cnn()
     with ENGINE(model, Workload(), Use("openvino")) as runner:
@@ -142,7 +152,25 @@ def test_calls_overlap_and_are_drained(streams: int) -> None:
         for _ in range(9):
             runner.submit(feed)
         runner.drain()
-        np.testing.assert_allclose(runner.run(feed)["y"], direct(model, feeds(model, 1))[0], rtol=1e-4)
+        np.testing.assert_allclose(
+            runner.run(feed)["y"], direct(model, feeds(model, 1))[0], rtol=1e-4
+        )
+
+
+def test_inputs_of_running_calls_stay_alive() -> None:
+    """OpenVINO itself does not hold on to shared memory."""
+    import gc
+    import weakref
+
+    model = cnn()
+    with ENGINE(model, Workload(), Use("openvino")) as runner:
+        image = feeds(model, 1)["image"]
+        held = weakref.ref(image)
+        runner.submit(runner.bind({"image": image}))
+        del image
+        gc.collect()
+        assert held() is not None
+        runner.drain()
 
 
 def shapely() -> Model:
@@ -219,7 +247,9 @@ def product_kinds() -> dict[str, Model]:
     x = op.parameter([-1, 4, 6, 6], np.float32)
     weight = np.random.default_rng(0).standard_normal
     ones, zeros = [1, 1], [0, 0]
-    grouped = op.group_convolution(x, weight((2, 3, 2, 3, 3)).astype("f4"), ones, zeros, zeros, ones)
+    grouped = op.group_convolution(
+        x, weight((2, 3, 2, 3, 3)).astype("f4"), ones, zeros, zeros, ones
+    )
     wider = op.convolution_backprop_data(x, op.constant(weight((4, 5, 2, 2)).astype("f4")), [2, 2])
     products = {
         "grouped": (grouped, [3 * 2, 4, 4]),
@@ -266,6 +296,7 @@ def test_space_asks_only_for_what_the_cpu_has() -> None:
 
 def test_refinement_tries_fewer_threads() -> None:
     assert list(ENGINE.refine({}, CPU, Workload())) == [{"threads": 1}]
+    assert list(ENGINE.refine({}, CPU, Workload(threads=8))) == [{"threads": 4}, {"threads": 1}]
     assert list(ENGINE.refine({}, CPU, Workload(threads=1))) == []
     assert list(ENGINE.refine({}, CPU, Workload(objective="throughput"))) == [{"streams": 1}]
 
@@ -282,5 +313,6 @@ def test_bf16_stays_close() -> None:
     model = transformer()
     feed = feeds(model, 2)
     with ENGINE(model, Workload(batch=2), Use.of("openvino", precision="bf16")) as runner:
-        for wanted, found in zip(direct(model, feed), runner.run(runner.bind(feed)).values()):
+        answers = runner.run(runner.bind(feed)).values()
+        for wanted, found in zip(direct(model, feed), answers, strict=True):
             assert 30 < decibel(wanted, found) < 100

@@ -47,6 +47,8 @@ def options(
 
 
 def _register() -> None:
+    if app.registered_commands:
+        return
     from hasten.cli import bench, doctor, inspect, optimize, report, verify
 
     for verb in (doctor, optimize, bench, report, inspect, verify):

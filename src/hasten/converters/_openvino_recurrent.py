@@ -1,9 +1,9 @@
 """LSTM, GRU and RNN of exported PyTorch graphs as OpenVINO sequences.
 
-**Source:** PyTorch 2.13 ``aten::lstm.input``, ``gru.input``, ``rnn_tanh.input``, ``rnn_relu.input``;
-OpenVINO operations ``LSTMSequence-5``, ``GRUSequence-5``, ``RNNSequence-5``. The gates of PyTorch
-are (input, forget, cell, output) and (reset, update, new), those of OpenVINO (forget, input, cell,
-output) and (update, reset, new).
+**Source:** PyTorch 2.13, ``aten::lstm.input`` and its like for GRU and RNN; OpenVINO operations
+``LSTMSequence-5``, ``GRUSequence-5``, ``RNNSequence-5``. The gates of PyTorch are (input, forget,
+cell, output) and (reset, update, new), those of OpenVINO (forget, input, cell, output) and
+(update, reset, new).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _kind(node: Any) -> str:
 def _plain(node: Any) -> bool:
     """Whether each layer and direction has two weights and, where there are biases, two of them."""
     _, _, weights, biased, layers, _, _, bidirectional, _ = node.args
-    return len(weights) == layers * (2 if bidirectional else 1) * (4 if biased else 2)
+    return bool(len(weights) == layers * (2 if bidirectional else 1) * (4 if biased else 2))
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def keep_recurrent(graph: Any) -> list[Any]:
 
 
 class _Cell:
-    """One recurrent call of any depth and direction; built once, whichever result is asked first."""
+    """One recurrent call of any depth and direction, built when its first result is asked for."""
 
     def __init__(
         self, name: str, kind: str, biased: bool, layers: int, dropout: float, train: bool,
@@ -180,7 +180,7 @@ def _array(value: Any, name: str) -> np.ndarray:
 
 
 def _rows(state: Any, rows: range) -> Any:
-    """Initial states ``(batch, directions, size)`` of one layer out of all ``(rows, batch, size)``."""
+    """Initial states of one layer ``(batch, directions, size)``, out of ``(rows, batch, size)``."""
     from openvino import opset13 as op
 
     part = op.slice(state, *(op.constant([v]) for v in (rows.start, rows.stop, 1, 0)))

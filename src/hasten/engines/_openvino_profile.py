@@ -59,12 +59,19 @@ def kernels(compiled: Any, feed: Mapping[int, Any], layers: Layers) -> list[Kern
 
 
 def _executed(compiled: Any) -> dict[int, tuple[Any, dict[str, str]]]:
-    """The nodes that ran, with what the runtime tells of them, by order of execution."""
+    """The nodes that ran, with what the runtime tells of them, by order of execution.
+
+    What depends on constants alone ran once, when the model was compiled; it is left out.
+    """
     found = {}
-    for node in compiled.get_runtime_model().get_ops():
+    constant: set[str] = set()
+    for node in compiled.get_runtime_model().get_ordered_ops():
         info = node.get_rt_info()
         told = {key: str(info[key].value) for key in info.keys()}  # noqa: SIM118  (an RTMap)
-        if told.get("execTimeMcs", "not_executed") != "not_executed":
+        given = {value.get_node().get_name() for value in node.input_values()}
+        if told["layerType"] == "Const" or (given and given <= constant):
+            constant.add(node.get_name())
+        elif told["execTimeMcs"] != "not_executed":
             found[int(told["execOrder"])] = (node, told)
     return dict(sorted(found.items()))
 

@@ -151,16 +151,20 @@ def _single(handle: Any) -> Any:
     return sized
 
 
-# --- multiply-adds of one node ---------------------------------------------------------------------
+# --- multiply-adds of one node ---------------------------------------------------------------
 
 
 def _shape(node: Any, index: int) -> tuple[int, ...]:
     return tuple(node.get_input_shape(index))
 
 
+def _made(node: Any) -> tuple[int, ...]:
+    return tuple(node.get_output_shape(0))
+
+
 def _convolution(node: Any) -> int:
     """Weights are ``(out, in, *kernel)``, or ``(groups, out, in, *kernel)``."""
-    weights, out = _shape(node, 1), node.get_output_shape(0)
+    weights, out = _shape(node, 1), _made(node)
     return math.prod(out) * math.prod(weights) // out[1]
 
 
@@ -173,7 +177,7 @@ def _deconvolution(node: Any) -> int:
 def _product(node: Any) -> int:
     left = _shape(node, 0)
     turned = node.get_attributes()["transpose_a"] and len(left) > 1
-    return math.prod(node.get_output_shape(0)) * left[-2 if turned else -1]
+    return math.prod(_made(node)) * left[-2 if turned else -1]
 
 
 def _recurrent(node: Any) -> int:
@@ -186,7 +190,7 @@ def _recurrent(node: Any) -> int:
 def _attention(node: Any) -> int:
     """Query ``(..., target, e)`` with keys ``(..., source, e)``, then their mix of values."""
     source = _shape(node, 1)[-2]
-    return source * (math.prod(_shape(node, 0)) + math.prod(node.get_output_shape(0)))
+    return source * (math.prod(_shape(node, 0)) + math.prod(_made(node)))
 
 
 _WORK: Mapping[str, Callable[[Any], int]] = {

@@ -60,9 +60,9 @@ def find_factory(name: str, paths: Sequence[str]) -> Any:
 
 def build(name: str, paths: Sequence[str]) -> tuple[torch.nn.Module, Any]:
     """``(module, example inputs or None)`` from a factory, or from a module kept under a name."""
+    made = find_factory(name, paths)
     import torch
 
-    made = find_factory(name, paths)
     if not isinstance(made, torch.nn.Module) and callable(made):
         try:
             made = made()
@@ -148,9 +148,9 @@ def _require_file(path: Path) -> None:
 
 def load_pickle(path: Path, trust: bool) -> Any:
     """What ``torch.save`` wrote; more than tensors and plain containers only with trust."""
+    _require_file(path)
     import torch
 
-    _require_file(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -194,8 +194,6 @@ def load_module(path: Path, trust: bool) -> torch.nn.Module:
 
 def load_program(path: Path, trust: bool) -> ExportedProgram:
     """A ``.pt2`` file. ``torch.export.load`` unpickles parts of it: only with trust."""
-    import torch
-
     _require_file(path)
     if not zipfile.is_zipfile(path):
         raise BadModel(
@@ -205,6 +203,8 @@ def load_program(path: Path, trust: bool) -> ExportedProgram:
         raise Untrusted(
             f"Cannot read '{path}': torch.export.load runs what is pickled in the file. {INSTEAD}"
         )
+    import torch
+
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # a damaged file is logged with its traceback
     try:

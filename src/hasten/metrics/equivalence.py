@@ -45,7 +45,8 @@ def _difference(wanted: np.ndarray, got: np.ndarray) -> float:
     for mine, theirs in _blocks(wanted, got):
         one, other = mine.astype(np.float64), theirs.astype(np.float64)
         finite = np.isfinite(one)
-        if not np.array_equal(one[~finite], other[~finite]) or not np.isfinite(other[finite]).all():
+        alike = np.array_equal(one[~finite], other[~finite], equal_nan=True)
+        if not alike or not np.isfinite(other[finite]).all():
             return float("inf")
         if not finite.any():
             continue

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hasten import metrics
-from hasten.errors import Unsupported
+from hasten.errors import BadModel, Unsupported
 from hasten.evidence import Evidence
 from hasten.plugin import Facts
 from hasten.progress import Progress
@@ -21,7 +21,7 @@ from hasten.search.ground import Original
 from hasten.search.rescue import Rescue
 from hasten.search.settings import Settings
 from hasten.search.space import Situation
-from hasten.search.workshop import Workshop
+from hasten.search.workshop import BUILD_SECONDS, Workshop
 from hasten.types import Plan, Score, Trial, Workload
 
 BUILD_SHARE = 0.62
@@ -30,6 +30,9 @@ HOPELESS = 2.5
 """A candidate this many times slower than the fastest so far does not enter the race."""
 CONTENDERS = 8
 REFINED = 2
+RESCUED = 2
+WORTH_RESCUE = 1.15
+"""Layers in float cost time: a broken candidate is worth saving if it is this much faster."""
 LEAST_BUILD_SECONDS = 60.0
 """No candidate counts as hung before this, however little of the budget is left."""
 READ_SECONDS = {"selection": 6.0, "test": 20.0}
@@ -90,6 +93,11 @@ class Candidates:
         first = self.workshop.build_reference(plan, seconds)
         if first.status == "failed":
             raise Unsupported(f"Your model does not run here: {first.error}{self._advice()}")
+        if first.facts["unusable"] == first.facts["samples"]:
+            raise BadModel(
+                "Your model gives NaN or infinity on every sample, so nothing can be compared with "
+                f"it. Check the model and what it is given.{self._advice()}"
+            )
         first.status = "reference"
         self.counts = dict(first.facts["counts"])
         self._keep(first)
@@ -118,8 +126,7 @@ class Candidates:
             trial = self._try(queue.pop(0))
             if trial.status == "failed" and self._learned_broken(trial):
                 queue = self._new_plans()
-            elif trial.status == "broken":
-                self._rescue(trial)
+        self._rescue()
         self._refine()
         for plan in queue:
             self.evidence.skip(plan, "the budget was used up before it")
@@ -141,7 +148,10 @@ class Candidates:
         stem = self.reference_outputs("selection")
         # One that hangs must leave time for others.
         self.workshop.build_seconds = max(LEAST_BUILD_SECONDS, self._build_seconds_left() / 2)
-        trial = self._keep(self.workshop.build(plan, self.counts, stem))
+        try:
+            trial = self._keep(self.workshop.build(plan, self.counts, stem))
+        finally:
+            self.workshop.build_seconds = BUILD_SECONDS
         if trial.status == "built":
             self._judge_selection(trial)
         self.progress.done(trial)
@@ -166,17 +176,23 @@ class Candidates:
         self.broken = self.broken | fresh
         return bool(fresh)
 
-    def _rescue(self, trial: Trial) -> None:
-        """Keep the worst layers in float until the limit holds, by bisection."""
-        if space.keepable(trial.plan) is None:
-            return
-        trial.layers = self.workshop.layers(trial.plan)
-        rescue = Rescue(trial.layers)
-        while (keep := rescue.keep()) is not None:
-            plan = space.keeping(trial.plan, keep)
-            if plan in self.tried or not self._time_for(plan):
+    def _rescue(self) -> None:
+        """Save those that break the limit but would be fastest: keep their worst layers in float.
+
+        Of the plans that differ only in their engine, the fastest speaks for all.
+        """
+        broken = [t for t in self.trials if t.status == "broken" and space.keepable(t.plan)]
+        for trial in sorted(broken, key=self.rank)[:RESCUED]:
+            best = self.rank(self.promising[0]) if self.promising else np.inf
+            if self.rank(trial) * WORTH_RESCUE > best:
                 return
-            rescue.judged(self._try(plan).status == "built")
+            trial.layers = self.workshop.layers(trial.plan)
+            rescue = Rescue(trial.layers)
+            while (keep := rescue.keep()) is not None:
+                plan = space.keeping(trial.plan, keep)
+                if plan in self.tried or not self._time_for(plan):
+                    return
+                rescue.judged(self._try(plan).status == "built")
 
     def _refine(self) -> None:
         """Finer settings of the most promising candidates."""

@@ -31,10 +31,11 @@ def read_part(
     reference's. The reference itself (no ``reference`` in the request) keeps its outputs."""
     part = ground.part(part_name).head(request["samples"])
     outputs = samples.outputs_over(runner, part, spec, build.batch_of(spec, ground.workload))
-    reference = read_outputs(ground.store, request.get("reference"), part_name)
+    reading = f"{part_name} {request['samples']}"
+    reference = read_outputs(ground.store, request.get("reference"), reading)
     metric = metrics.Limit.from_json(request["metric"]).metric
     rows = metric.statistics(outputs, reference or outputs, part.labels)
-    key = digest(request["outputs"] + part_name)
+    key = digest("outputs", request["outputs"], reading)
     with ground.store.put(key, {"names": list(outputs)}) as folder:
         np.save(folder / "statistics.npy", rows, allow_pickle=False)
         if (accuracy := _accuracy(outputs, reference, part.labels)) is not None:
@@ -42,7 +43,8 @@ def read_part(
         if reference is None:
             for index, array in enumerate(outputs.values()):
                 np.save(folder / f"output{index}.npy", array, allow_pickle=False)
-    answer: dict[str, Any] = {"kept": key, "n": len(part)}
+    unusable = int(np.isnan(rows).any(axis=1).sum())
+    answer: dict[str, Any] = {"kept": key, "n": len(part), "unusable": unusable}
     if reference is not None:
         worst, changed = metrics.equivalent(reference, outputs)
         answer |= {"difference": _finite(worst), "decisions_changed": changed}
@@ -76,11 +78,14 @@ def sample_counts(
     return counts
 
 
-def read_outputs(store: Store, stem: str | None, part: str) -> Arrays | None:
-    """Outputs that the reference kept under ``stem``, mapped from disk."""
+def read_outputs(store: Store, stem: str | None, reading: str) -> Arrays | None:
+    """Outputs that the reference kept under ``stem``, mapped from disk.
+
+    ``reading`` names the part and how many of its samples were read.
+    """
     if stem is None:
         return None
-    key = digest(stem + part)
+    key = digest("outputs", stem, reading)
     folder, note = store.get(key), store.note(key)
     if folder is None or note is None:
         raise HastenError("The store lost the reference's outputs while they were needed.")

@@ -3,7 +3,7 @@
 **Source:** the idea of reverting quantisers by their effect is that of accuracy-aware quantisation
 (NNCF's accuracy control reverts one operation at a time and validates each time). Here the order
 comes from one pass of per-layer SQNR, and the number of layers from bisection: three builds, not
-one per layer.
+one per layer; and only one where half of the layers in float do not help.
 """
 
 from __future__ import annotations
@@ -11,26 +11,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 TRIES = 3
+CLEAN_DECIBEL = 50.0
+"""About the SQNR of eight bits: what a layer with clean inputs should reach."""
 
 
 def order(layers: Mapping[str, float]) -> list[str]:
-    """Layer names, the most harmful first.
+    """Layer names, the most harmful first: where SQNR falls most from one layer to the next.
 
-    ``layers`` is the SQNR in dB of each layer's output, in the model's order. Noise adds up along
-    the model, so a layer's own harm is how much the noise-to-signal ratio grows at it.
+    ``layers`` is the SQNR in dB of each layer's output, in the model's order. Noise that enters
+    early is amplified by all that follows, so a fall counts in dB, not in noise power.
     """
-    harm, before = {}, 0.0
+    fall, before = {}, CLEAN_DECIBEL
     for name, decibel in layers.items():
-        ratio = 10.0 ** (-decibel / 10.0)
-        harm[name] = ratio - before
-        before = ratio
-    return sorted(harm, key=lambda name: harm[name], reverse=True)
+        fall[name] = before - decibel
+        before = decibel
+    return sorted(fall, key=lambda name: fall[name], reverse=True)
 
 
 class Rescue:
     """How many of the worst layers to keep in float: the fewest that satisfy the limit.
 
-    Ask ``keep`` for the next set, build it, and tell ``judged`` whether it held the limit.
+    Half of them first: if that does not hold the limit, no set worth its cost will. Ask ``keep``
+    for the next set, build it, and tell ``judged`` whether it held.
     """
 
     def __init__(self, layers: Mapping[str, float]) -> None:
@@ -38,20 +40,21 @@ class Rescue:
         self.low = 0
         self.high = len(self.ranked)
         self.tries = 0
-        self.count = max(1, len(self.ranked) // 8)
+        self.hopeless = False
 
     def keep(self) -> tuple[str, ...] | None:
         """The layers to keep in float next; ``None`` when it is settled or not worth more."""
-        if self.tries == TRIES or not self.low < self.count < self.high:
+        count = (self.low + self.high) // 2
+        if self.hopeless or self.tries == TRIES or not self.low < count < self.high:
             return None
         self.tries += 1
-        return tuple(sorted(self.ranked[: self.count]))
+        return tuple(sorted(self.ranked[:count]))
 
     def judged(self, held: bool) -> None:
         """Whether the last set held the limit."""
+        middle = (self.low + self.high) // 2
+        self.hopeless = self.tries == 1 and not held
         if held:
-            self.high = self.count
-            self.count = (self.low + self.high) // 2
+            self.high = middle
         else:
-            self.low = self.count
-            self.count = min(2 * self.count, (self.count + self.high) // 2)
+            self.low = middle

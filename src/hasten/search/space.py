@@ -183,8 +183,12 @@ def is_exact(plan: Plan) -> bool:
     )
 
 
-def keepable(plan: Plan) -> int | None:
-    """The index of the step that can keep named layers in float, if there is one."""
+def keepable(plan: Plan) -> bool:
+    """Whether a step of the plan can keep named layers in float."""
+    return _keeping_step(plan) is not None
+
+
+def _keeping_step(plan: Plan) -> int | None:
     for index, (family, use) in enumerate(plan.steps):
         if family == "techniques":
             options = plugin.techniques.get(use.name).Options
@@ -195,7 +199,7 @@ def keepable(plan: Plan) -> int | None:
 
 def keeping(plan: Plan, layers: tuple[str, ...]) -> Plan:
     """The same plan with these layers left in float."""
-    index = keepable(plan)
+    index = _keeping_step(plan)
     if index is None:
         return plan
     family, use = plan.steps[index]

@@ -129,7 +129,7 @@ def explained(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if is_full(error):
             raise no_room(place, error) from error
         if error.errno in NO_ACCESS:
             raise BadInput(
@@ -139,11 +139,16 @@ def explained(place: Path) -> Iterator[None]:
         raise
 
 
+def is_full(error: OSError) -> bool:
+    """Whether a write failed for want of room; NumPy tells only how much it could write."""
+    return error.errno in NO_ROOM or "requested and" in str(error)
+
+
 def no_room(place: object, error: OSError) -> OutOfSpace:
     """What a full disk, or a quota, means to a user."""
     return OutOfSpace(
-        f"Cannot write {place}: the disk is full ({error.strerror}). Older results are untouched. "
-        "Free some space, or point HASTEN_CACHE and -o to another disk."
+        f"Cannot write {place}: the disk is full ({error.strerror or error}). Older results are "
+        "untouched. Free some space, or point HASTEN_CACHE and -o to another disk."
     )
 
 
@@ -194,6 +199,12 @@ class Store:
             (folder / RECORD).write_text(canonical({**record, "seal": digest(canonical(record))}))
             sync_folder(folder)
             self._place(folder, key)
+
+    def rename(self, key: str, final: str) -> None:
+        """Give an entry another key. Where that has an entry already, the old one is dropped."""
+        self.path(final).parent.mkdir(parents=True, exist_ok=True)
+        self._place(self.path(key), final)
+        shutil.rmtree(self.path(key), ignore_errors=True)
 
     def _place(self, folder: Path, key: str) -> None:
         """Give a finished entry its name, unless a whole one has it; damaged ones give way."""

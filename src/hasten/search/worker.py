@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from hasten import plugin
-from hasten.errors import BadModel, CandidateFailed, HastenError
+from hasten.errors import CandidateFailed, HastenError, OutOfSpace
 from hasten.plugin import Runner, Source
 from hasten.search import build, reading, samples
 from hasten.search.build import Ground
-from hasten.search.store import NO_ROOM, Store, no_room
+from hasten.search.store import Store, is_full, no_room
 from hasten.types import Model, Plan, Spec, digest
 
 
@@ -61,6 +61,8 @@ class Worker:
         try:
             key, note = _keep(store, model)
             held = "store"
+        except OutOfSpace:
+            raise
         except HastenError as error:
             self.live = model
             held, key, note = "source", digest("live", str(source.what)), _described(model, error)
@@ -235,13 +237,7 @@ def _keep(store: Store, model: Model) -> tuple[str, dict[str, Any]]:
     draft = digest("draft", str(os.getpid()), str(time.time_ns()))
     note = build.save_model(store, draft, model)
     key = digest("source", note["hash"], str(model.spec.to_json()))
-    folder = store.get(draft)
-    if folder is None:
-        raise BadModel("The model could not be kept in the store.")
-    if store.get(key) is None:
-        store.path(key).parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):
-            folder.rename(store.path(key))
+    store.rename(draft, key)
     return key, note
 
 
@@ -307,7 +303,7 @@ def _failure(error: Exception) -> HastenError:
     """An error as the parent is told of it; the traceback of one that is not ours is logged."""
     if isinstance(error, HastenError):
         return error
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
+    if isinstance(error, OSError) and is_full(error):
         return no_room(error.filename or tempfile.gettempdir(), error)
     traceback.print_exc()
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0]

@@ -256,6 +256,8 @@ def _learn(trial: Trial, answer: Mapping[str, Any]) -> None:
         "facts": {
             **answer["facts"],
             "counts": answer["counts"],
+            "samples": answer["n"],
+            "unusable": answer["unusable"],
             "decisions_changed": answer.get("decisions_changed"),
         },
         "seconds_per_call": answer["seconds_per_call"],

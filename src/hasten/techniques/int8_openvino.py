@@ -1,8 +1,8 @@
 """Static int8 quantisation after training, by NNCF on the OpenVINO form.
 
 **Source:** NNCF 3.4, ``nncf.quantize``: MinMax ranges, fast bias correction (arXiv:1906.04721,
-section 4.2), SmoothQuant for transformers (arXiv:2211.10438). It differs in that SmoothQuant is an
-option of its own, and that weights use their full range unless the CPU's int8 products saturate.
+section 4.2), SmoothQuant for transformers (arXiv:2211.10438). It differs in that weights use their
+full range unless the CPU's int8 products saturate.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from typing import Any, Literal
 from hasten.errors import BadData, BadInput, UnknownName
 from hasten.plugin import Facts, Technique, forms
 from hasten.techniques._nncf import load, quiet
+from hasten.techniques._onnx import saturates
 from hasten.types import Arrays, Model, Spec
-
-#: Flags of CPUs that add int8 products up in 32 bits; the others add pairs up in 16 and saturate.
-_EXACT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
 class Int8OpenVINO(Technique):
@@ -33,10 +31,10 @@ class Int8OpenVINO(Technique):
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
-        """``preset``: ``mixed`` lets activations be asymmetric. ``smooth_quant``: how far the scale
-        of activations moves into the weights of a transformer, 0 to 1 (``None``: not at all; NNCF
-        itself would take 0.95). ``samples``: the most calibration samples to use. ``saturates``:
-        the CPU's int8 products overflow."""
+        """``preset``: ``mixed`` lets activations be asymmetric. ``smooth_quant``: how far scale
+        moves from a transformer's activations into weights, 0 to 1, or -1 for not at all
+        (``None``: NNCF's own choice, 0.95). ``samples``: the most calibration samples to use.
+        ``saturates``: the CPU's int8 products overflow."""
 
         preset: Literal["performance", "mixed"] = "performance"
         model_type: Literal["none", "transformer"] = "none"
@@ -47,12 +45,10 @@ class Int8OpenVINO(Technique):
         saturates: bool = False
 
     def space(self, traits: frozenset[str], target: Facts) -> Iterable[Mapping[str, Any]]:
-        flags = set(target.get("isa", ()))
-        saturates = target.get("arch") == "x86_64" and not flags & _EXACT_PRODUCTS
-        common = {"saturates": True} if saturates else {}
+        common = {"saturates": True} if saturates(target) else {}
         if "attention" in traits:
-            yield {"model_type": "transformer", **common}
-            yield {"model_type": "transformer", "preset": "mixed", "smooth_quant": 0.5, **common}
+            yield {"model_type": "transformer", "smooth_quant": -1.0, **common}
+            yield {"model_type": "transformer", "smooth_quant": 0.5, "preset": "mixed", **common}
         elif "recurrent" in traits:  # with signed inputs, OpenVINO 2026.4 starts LSTM states wrong
             yield {"preset": "mixed", **common}
         else:
@@ -84,9 +80,10 @@ class Int8OpenVINO(Technique):
             if name not in known:
                 raise UnknownName.among(f"layer in 'keep' of '{self.name}'", name, known)
         alpha = options.smooth_quant
-        if alpha is not None and not 0 <= alpha <= 1:
+        if alpha is not None and alpha != -1 and not 0 <= alpha <= 1:
             raise BadInput(
-                f"Cannot set option 'smooth_quant' of '{self.name}' to {alpha}: it takes 0 to 1."
+                f"Cannot set option 'smooth_quant' of '{self.name}' to {alpha}: "
+                "it takes 0 to 1, or -1 for none."
             )
         if options.samples < 1:
             raise BadInput(
@@ -101,7 +98,8 @@ def _transformer(options: Any) -> bool:
 def _advanced(nncf: Any, options: Any) -> Any:
     fix = nncf.OverflowFix.FIRST_LAYER if options.saturates else nncf.OverflowFix.DISABLE
     chosen = nncf.AdvancedQuantizationParameters(overflow_fix=fix)
-    chosen.smooth_quant_alphas.matmul = -1 if options.smooth_quant is None else options.smooth_quant
+    if options.smooth_quant is not None:
+        chosen.smooth_quant_alphas.matmul = options.smooth_quant
     return chosen
 
 

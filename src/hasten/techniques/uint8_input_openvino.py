@@ -55,5 +55,7 @@ def _fold(handle: Any, index: int, normalise: Normalisation) -> None:
     new.output(0).set_names(old.output(0).get_names())
     a, b = normalise.affine(len(old.get_partial_shape()))
     scaled = op.multiply(op.convert(new, old.get_element_type()), op.constant(a))
-    old.output(0).replace(op.add(scaled, op.constant(b)).output(0))
+    normalised = op.add(scaled, op.constant(b))
+    normalised.friendly_name = f"{old.friendly_name}/normalised"
+    old.output(0).replace(normalised.output(0))
     handle.replace_parameter(index, new)

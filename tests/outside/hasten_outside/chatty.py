@@ -12,15 +12,15 @@ from typing import Any
 
 from hasten.plugin import Runner
 from hasten.types import Model, Workload
-from hasten_outside._runner import LinearEngine
+from hasten_outside._runner import FAST_SECONDS, LinearEngine, LinearRunner
 
 
 class Chatty(LinearEngine):
-    """Would ruin any protocol on the standard streams."""
+    """Would ruin any protocol on the standard streams; slower than the best."""
 
     def compile(self, model: Model, workload: Workload, options: Any) -> Runner:
         print('{"ok": true, "from": "print"}')
         os.write(1, b'{"ok": true, "from": "write"}\n')
         subprocess.run(["echo", '{"ok": true, "from": "a program"}'], check=True)
         sys.stdin.readline()
-        return super().compile(model, workload, options)
+        return LinearRunner(model.handle, 2 * FAST_SECONDS)
