@@ -42,11 +42,21 @@ def result_path(job: Job, folder: Path = RESULTS) -> Path:
 
 
 def recorded(folder: Path = RESULTS) -> tuple[list[dict[str, Any]], list[str]]:
-    """All results in the order of the rows, and the names of those that are missing."""
-    every = jobs((), ())
-    there = [job for job in every if result_path(job, folder).exists()]
-    results = [json.loads(result_path(job, folder).read_text()) for job in there]
-    return results, [job.name for job in every if job not in there]
+    """All whole results in the order of the rows, and the names of those that are missing."""
+    found = {job.name: result_of(job, folder) for job in jobs((), ())}
+    return [r for r in found.values() if r], [name for name, r in found.items() if not r]
+
+
+def result_of(job: Job, folder: Path = RESULTS) -> dict[str, Any] | None:
+    """A job's result; ``None`` if there is none, or if some contender was left out of it.
+
+    Against fewer peers the best one may be missing, so such a row says nothing about the race.
+    """
+    path = result_path(job, folder)
+    if not path.exists():
+        return None
+    result: dict[str, Any] = json.loads(path.read_text())
+    return result if set(contenders.names()) <= result["contenders"].keys() else None
 
 
 def write_table(folder: Path = RESULTS) -> str:
@@ -90,7 +100,12 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--rows", type=_names, default=[], help="rows, comma-separated; default: all")
     add("--batch", type=_numbers, default=[], help="batches, comma-separated; default: 1,16")
-    add("--contenders", type=_names, default=[], help="only these besides the reference and ours")
+    add(
+        "--contenders",
+        type=_names,
+        default=[],
+        help="a trial against only these: no result of the race",
+    )
     add("--rounds", type=int, default=30, help="rounds; half choose the best, half compare")
     add("--budget", default="5m", help="time that hasten optimize may take for one row")
     add("--again", action="store_true", help="also rows that have a result")
@@ -105,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = arguments(argv)
     if not asked.table:
         for job in jobs(asked.rows, asked.batch):
-            if asked.again or not result_path(job, asked.results).exists():
+            if asked.again or not result_of(job, asked.results):
                 run(job, asked)
     page = write_table(asked.results)
     if asked.table:

@@ -26,7 +26,7 @@ from bench.download_sizes import RESULT as SIZES
 from hasten.manifest import read_manifest
 from hasten.report import units
 from hasten.report.record import Record
-from hasten.types import Trial
+from hasten.types import Ratio, Trial
 
 ROOT = Path(__file__).parents[1]
 BUNDLE = ROOT / "demo" / "fast.hasten"
@@ -34,12 +34,17 @@ DEMO = ROOT / "bench" / "results" / "demo.json"
 PICTURE = ROOT / "docs" / "images" / "tradeoff.svg"
 RAW = ("rounds", "kernels", "layers", "history", "facts")
 """What the kept record of the demo leaves out of every trial."""
+VAGUE = 2.0
+"""From this factor between its ends on, an interval's estimate says little."""
 
 Words = Mapping[str, str]
 ENGLISH: Words = {
     "candidate": "candidate",
     "time": "time per call",
     "ratio": "times as fast (95 % interval)",
+    "at least": "at least {low}",
+    "lost": "{metric} lost",
+    "judged": "on samples",
     "verdict": "verdict",
     "reference": "*your model as it runs now:*",
     "baseline": "*fastest with equal outputs:*",
@@ -67,7 +72,7 @@ ENGLISH: Words = {
     "onnx": "`pip install 'hasten[openvino,onnxruntime]'`: ONNX files, without PyTorch",
     "torch": "PyTorch 2.13.0 for the CPU",
     "demo size": "everything that `make demo` installs",
-    "test": "everything that `make test` installs",
+    "test size": "everything that `make test` installs",
     "torch-cuda": "PyTorch 2.13.0 as pip gives it on Linux: the build with CUDA",
     "weighed": "Weighed with pip {pip} on {system}, Python {python} (`python -m "
     "bench.download_sizes --cuda`).",
@@ -76,6 +81,11 @@ CHINESE: Words = {
     "candidate": "候选方案",
     "time": "单次调用耗时",
     "ratio": "加速倍数（95 % 区间）",
+    "at least": "至少 {low}",
+    "lost": "准确率损失",
+    "judged": "样本数",
+    "selection": "选择集",
+    "test": "测试集",
     "verdict": "精度结论",
     "reference": "*模型现在的运行方式：*",
     "baseline": "*输出等价的最快方案：*",
@@ -101,12 +111,10 @@ CHINESE: Words = {
     "onnx": "`pip install 'hasten[openvino,onnxruntime]'`：处理 ONNX 文件，不需要 PyTorch",
     "torch": "CPU 版 PyTorch 2.13.0",
     "demo size": "`make demo` 安装的全部内容",
-    "test": "`make test` 安装的全部内容",
+    "test size": "`make test` 安装的全部内容",
     "torch-cuda": "pip 在 Linux 上默认安装的 PyTorch 2.13.0：CUDA 版",
     "weighed": "用 pip {pip} 在 {system}、Python {python} 上称量（`python -m "
     "bench.download_sizes --cuda`）。",
-    "Accuracy": "准确率",
-    "accuracy": "准确率",
     "equivalent": "等价",
     "proven": "已证明",
     "unproven": "未证明",
@@ -151,19 +159,12 @@ def demo(words: Words) -> str:
     if not DEMO.exists():
         return words["no demo"]
     record = Record(json.loads(DEMO.read_text()))
-    metric = record.metric.title
-    head = ("candidate", "time", "ratio")
+    head = ("candidate", "time", "ratio", "lost", "judged", "verdict")
     shown = [t for t in record.trials if record.ratio(t) or t is record.reference]
     shown += [t for t in record.trials if t.status == "broken" and t not in shown]
-    return "\n\n".join(
-        [
-            _caption(record, words),
-            grid(
-                [*(words[name] for name in head), words.get(metric, metric), words["verdict"]],
-                [_candidate(record, trial, words) for trial in shown],
-            ),
-        ]
-    )
+    rows = [_candidate(record, trial, words) for trial in shown]
+    table_ = grid([words[name].format(metric=record.metric.title) for name in head], rows)
+    return f"{_caption(record, words)}\n\n{table_}"
 
 
 def _candidate(record: Record, trial: Trial, words: Words) -> list[str]:
@@ -172,15 +173,30 @@ def _candidate(record: Record, trial: Trial, words: Words) -> list[str]:
     role = role or ("baseline" if trial is record.baseline else "")
     role = "winner" if trial is record.winner and trial is not record.reference else role
     ratio = record.ratio(trial)
-    faster = f"{units.times(ratio.value)} ({units.interval(ratio)})" if ratio else "1"
-    verdict_word = record.verdict(trial)
     return [
         f"{words[role]} {trial.plan.name}" if role else trial.plan.name,
         record.quantity.text(record.quantity.of(trial)) if raced else "–",
-        faster if raced else "–",
-        record.metric.value(record.value(trial)),
-        "–" if verdict_word == "reference" else words.get(verdict_word, verdict_word),
+        _faster(ratio, words) if ratio else "1" if raced else "–",
+        *_quality(record, trial, words),
     ]
+
+
+def _faster(ratio: Ratio, words: Words) -> str:
+    """The ratio with its interval; of a vague one only what was proven."""
+    if ratio.high > VAGUE * ratio.low:
+        return words["at least"].format(low=units.times(ratio.low))
+    return f"{units.times(ratio.value)} ({units.interval(ratio)})"
+
+
+def _quality(record: Record, trial: Trial, words: Words) -> list[str]:
+    """What was lost, on which samples, and the verdict."""
+    said, score = record.verdict(trial), record.score(trial)
+    if score is None:
+        return ["–", "–", words.get(said, said) if said == "equivalent" else "–"]
+    lost = record.metric.value(score.value)
+    if score.drop is not None:
+        lost = record.metric.loss(score.drop)
+    return [lost, f"{score.n:,} ({words.get(score.split, score.split)})", words.get(said, said)]
 
 
 def _caption(record: Record, words: Words) -> str:
@@ -231,8 +247,8 @@ def _duel(result: Mapping[str, Any], words: Words) -> list[str]:
 def downloads(words: Words) -> str:
     """What has to be downloaded for each kind of installation."""
     record = json.loads(SIZES.read_text())
-    names = {"core": "core", "onnx": "onnx", "torch": "torch", "demo": "demo size", "test": "test"}
-    names |= {CUDA: CUDA}
+    names = {"core": "core", "onnx": "onnx", "torch": "torch", "demo": "demo size"}
+    names |= {"test": "test size", CUDA: CUDA}
     rows = [
         [words[title], f"{record['sets'][name]['bytes'] / 1e6:,.0f} MB"]
         for name, title in names.items()
@@ -253,7 +269,8 @@ def filled(text: str, words: Words) -> str:
     for name, block in BLOCKS.items():
         begin, end = f"<!-- begin:{name} -->", f"<!-- end:{name} -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        text = pattern.sub(lambda _, b=begin, e=end, w=block: f"{b}\n{w(words)}\n{e}", text)
+        made = f"{begin}\n{block(words)}\n{end}"
+        text = pattern.sub(made.replace("\\", r"\\"), text)
     return text
 
 

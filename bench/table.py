@@ -68,8 +68,7 @@ def _summary(results: Sequence[Result], missing: Sequence[str]) -> list[str]:
     ]
     if unpaired := sum(not result["comparison"]["ratio"] for result in results):
         lines += ["", f"Losses without a ratio, not in the mean: {unpaired}."]
-    disturbed = sum(result["comparison"]["disturbed"] for result in results)
-    if disturbed:
+    if disturbed := sum(result["comparison"]["disturbed"] for result in results):
         total = sum(result["comparison"]["rounds"] for result in results)
         lines += ["", f"Other load disturbed {disturbed} of {total} rounds that count."]
     if missing:
@@ -98,7 +97,7 @@ def _duel(result: Result) -> list[str]:
         other.get("title", "none"),
         _time(other),
         ratio_text(result["comparison"]["ratio"]),
-        result["verdict"],
+        result["verdict"] + (" (disturbed)" if verdict.disturbed(result["comparison"]) else ""),
         ratio_text(result["comparison"]["versus_reference"]),
     ]
 

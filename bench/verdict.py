@@ -69,6 +69,11 @@ def verdict(ratio: Ratio | None) -> str:
     return "loss" if ratio.high < 1 else "undecided"
 
 
+def disturbed(timed: Mapping[str, Any]) -> bool:
+    """Whether other load spoilt more than half of the rounds that count."""
+    return bool(2 * timed["disturbed"] > timed["rounds"])
+
+
 def geometric_mean(values: Sequence[float]) -> float:
     """The geometric mean; NaN of nothing."""
     return math.exp(statistics.fmean(map(math.log, values))) if values else math.nan

@@ -21,9 +21,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that it runs as a plain script
 
-from examples.fashion_cnn import weights_path
-
 import hasten
+from examples.fashion_cnn import weights_path
 from hasten.data import load
 
 ROOT = Path(__file__).parents[1]

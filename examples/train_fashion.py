@@ -23,7 +23,6 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that it runs as a plain script
 
 from examples.fashion_cnn import DIGITS_FOR_TRAINING, untrained, weights_path
-
 from hasten.data import load
 
 HELD_OUT = 5_000

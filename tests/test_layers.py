@@ -12,7 +12,18 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "hasten"
 LEAVES = {"frontends", "forms", "converters", "techniques", "engines", "targets"}
 GROUND = {"types": 0, "errors": 0, "plugin": 1, "stats": 1}
-HEAVY = {"torch", "onnx", "onnxruntime", "openvino", "nncf", "onnxscript", "jinja2", "PIL", "tensorflow", "jax"}
+HEAVY = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "onnxscript",
+    "jinja2",
+    "PIL",
+    "tensorflow",
+    "jax",
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -71,10 +82,18 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
 
 def test_verbs_and_roads_name_no_plug_in() -> None:
     names = {p.stem for leaf in LEAVES for p in (ROOT / leaf).glob("[a-z]*.py")}
-    roads = [p for p in FILES if layer(part_of(p)) == 3 and part_of(p) in {"search", "optimize", "bundle"}]
+    roads = [
+        p
+        for p in FILES
+        if layer(part_of(p)) == 3 and part_of(p) in {"search", "optimize", "bundle"}
+    ]
     for path in roads:
         tree = ast.parse(path.read_text())
-        texts = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        texts = {
+            n.value
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Constant) and isinstance(n.value, str)
+        }
         assert not texts & (names - {"cpu", "gpu"}), f"{path.name} names {texts & names}"
 
 

@@ -27,7 +27,7 @@ from hasten.search.build import batch_of, compile_plan, load_model, read_source
 from hasten.search.samples import UINT8_INPUT
 from hasten.search.settings import positive
 from hasten.search.store import RECORD, file_hash, folder_files, write_aside
-from hasten.types import Arrays, Model, Plan, Spec, TensorSpec, Workload
+from hasten.types import BATCH, Arrays, Model, Plan, Spec, TensorSpec, Workload
 
 MODEL_FOLDER = "model"
 
@@ -185,6 +185,11 @@ class Bundle:
                 for t in self.spec.inputs
             }
             for name, array in self._once(window).items():
+                if array.ndim == 0 or len(array) != size:
+                    raise BadData(
+                        f"Cannot call the model with {count} samples: its output '{name}' does not "
+                        f"lead with the batch. Load the bundle with batch={count}."
+                    )
                 pieces[name].append(array[: min(size, count - start)])
         return {name: np.concatenate(kept) for name, kept in pieces.items()}
 
@@ -193,13 +198,14 @@ class Bundle:
         if tensor.name not in given:
             raise BadData(f"Cannot call the model: input '{tensor.name}' is missing ({tensor}).")
         array = np.asarray(given[tensor.name])
-        fixed = [(a, d) for a, d in zip(array.shape, tensor.shape, strict=False)]
-        if array.ndim != len(tensor.shape) or any(
-            isinstance(want, int) and have != want for have, want in fixed
-        ):
+        sizes: dict[int | str, int | str] = {**dict(self.workload.sizes), BATCH: BATCH}
+        wanted_shape = tuple(sizes.get(dim, dim) for dim in tensor.shape)
+        pairs = zip(array.shape, wanted_shape, strict=False)
+        if array.ndim != len(wanted_shape) or any(b not in (a, BATCH) for a, b in pairs):
+            free = " Other sizes need a search of their own: --size." if self.workload.sizes else ""
             raise BadData(
                 f"Cannot call the model: '{tensor.name}' has shape {array.shape}, "
-                f"it must be {tensor}."
+                f"it must be {replace(tensor, shape=wanted_shape)}.{free}"
             )
         wanted = np.dtype(tensor.dtype)
         if tensor.name in self.spec.normalisation and UINT8_INPUT not in self.traits:
@@ -209,7 +215,7 @@ class Bundle:
             raise BadData(
                 f"Cannot call the model: '{tensor.name}' is {array.dtype}, it must be {wanted}."
             )
-        return np.ascontiguousarray(array, dtype=wanted)
+        return np.asarray(array, dtype=wanted, order="C")
 
     def close(self) -> None:
         """Free the runtime's memory."""

@@ -67,7 +67,7 @@ def readable(folder: Path) -> Iterator[None]:
     """Say of a manifest that is not as we write it that it is damaged."""
     try:
         yield
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else error
         raise BrokenBundle(
             f"Cannot read bundle '{folder}': its {MANIFEST} is damaged ({why}). Make it again."

@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bench.assets import Asset, Package
-from bench.rows import ROWS
 
 from bench import assets
+from bench.assets import Asset, Package
+from bench.rows import ROWS
 from hasten.errors import BadInput, UnknownName
 
 CONTENT = b"an ONNX file"

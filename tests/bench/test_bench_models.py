@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bench.jobs import row_named
 
 torch = pytest.importorskip("torch")

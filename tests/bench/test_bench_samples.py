@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bench.jobs import row_named
 
 from bench import samples
+from bench.jobs import row_named
 
 
 @pytest.fixture(autouse=True)

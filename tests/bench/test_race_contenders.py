@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from bench import child, contenders, jobs, process
 from bench.contenders import OURS, REFERENCE, hasten_bundle, olive
 from bench.jobs import Job
 from bench.race import versions
-
-from bench import child, contenders, jobs, process
 from hasten.errors import CandidateFailed, UnknownName
 
 JOB = Job.named("lstm-b16")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import inference, table, verdict
+from bench import contenders, inference, table, verdict
 from hasten.errors import UnknownName
 from hasten.types import Ratio
 
@@ -93,7 +93,26 @@ def test_an_empty_table_names_what_is_missing() -> None:
     assert "Missing: resnet18-b1, lstm-b1." in table.page([], ["resnet18-b1", "lstm-b1"])
 
 
-def test_results_are_found_again(tmp_path: Path, result: Callable[..., dict[str, Any]]) -> None:
+def test_a_row_that_other_load_spoilt_is_marked(result: Callable[..., dict[str, Any]]) -> None:
+    spoilt = result()
+    spoilt["comparison"]["disturbed"] = 8
+    assert "| win (disturbed) |" in table.page([spoilt], [])
+    assert "| win (disturbed) |" not in table.page([result()], [])
+
+
+def test_a_trial_without_some_contender_is_no_result(
+    tmp_path: Path, result: Callable[..., dict[str, Any]]
+) -> None:
+    (tmp_path / "lstm-b1.json").write_text(json.dumps(result()))
+    results, missing = inference.recorded(tmp_path)
+    assert not results
+    assert "lstm-b1" in missing
+
+
+def test_results_are_found_again(
+    tmp_path: Path, result: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contenders, "names", lambda: sorted(result()["contenders"]))
     (tmp_path / "lstm-b1.json").write_text(json.dumps(result()))
     results, missing = inference.recorded(tmp_path)
     assert [one["race"] for one in results] == ["lstm-b1"]

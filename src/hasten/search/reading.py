@@ -16,7 +16,7 @@ from hasten.errors import BadData, HastenError
 from hasten.plugin import Runner
 from hasten.search import build, samples
 from hasten.search.build import Ground
-from hasten.search.store import Store
+from hasten.search.store import Store, save_array
 from hasten.types import Arrays, Spec, digest
 
 OUTPUT_BYTES = 2**29
@@ -37,12 +37,12 @@ def read_part(
     rows = metric.statistics(outputs, reference or outputs, part.labels)
     key = digest("outputs", request["outputs"], reading)
     with ground.store.put(key, {"names": list(outputs)}) as folder:
-        np.save(folder / "statistics.npy", rows, allow_pickle=False)
+        save_array(folder / "statistics.npy", rows)
         if (accuracy := _accuracy(outputs, reference, part.labels)) is not None:
-            np.save(folder / "accuracy.npy", accuracy, allow_pickle=False)
+            save_array(folder / "accuracy.npy", accuracy)
         if reference is None:
             for index, array in enumerate(outputs.values()):
-                np.save(folder / f"output{index}.npy", array, allow_pickle=False)
+                save_array(folder / f"output{index}.npy", array)
     unusable = int(np.isnan(rows).any(axis=1).sum())
     answer: dict[str, Any] = {"kept": key, "n": len(part), "unusable": unusable}
     if reference is not None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from hasten.data.shapes import leads_with_samples
 from hasten.plugin import Runner
+from hasten.search.store import save_array
 from hasten.types import Arrays, Data, Kernel, Normalisation, Spec
 
 PARTS = ("calibration", "selection", "test")
@@ -24,9 +25,9 @@ def write_part(folder: Path, part: str, data: Data) -> None:
     place = folder / part
     place.mkdir()
     for index, array in enumerate(data.inputs.values()):
-        np.save(place / f"input{index}.npy", np.ascontiguousarray(array), allow_pickle=False)
+        save_array(place / f"input{index}.npy", array)
     if data.labels is not None:
-        np.save(place / "labels.npy", np.ascontiguousarray(data.labels), allow_pickle=False)
+        save_array(place / "labels.npy", data.labels)
     (place / "names.json").write_text(json.dumps(list(data.inputs)))
 
 

@@ -17,7 +17,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 from hasten.errors import BadInput, HastenError, OutOfSpace
 from hasten.types import canonical, digest
@@ -28,6 +31,7 @@ ABANDONED_SECONDS = 86400.0
 """From this age on, a folder that was never finished belongs to a search that was killed."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NO_ACCESS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG})
+LEAST_FREE_BYTES = 2**16
 ATTEMPTS = 3
 TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY})
 """What a system says when a folder is renamed to where one is already."""
@@ -65,6 +69,17 @@ def sync_folder(folder: Path) -> None:
     for name in folder_files(folder):
         with (folder / name).open("rb") as stream:
             os.fsync(stream.fileno())
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write ``array`` as ``.npy``, or fail.
+
+    ``numpy.save`` writes through C and does not look at the last flush: on a full disk it leaves
+    a short file behind and says nothing. It does so only to real files.
+    """
+    with path.open("wb") as file:
+        plain: Any = SimpleNamespace(write=file.write)
+        np.lib.format.write_array(plain, np.asarray(array, order="C"), allow_pickle=False)
 
 
 @contextlib.contextmanager
@@ -128,10 +143,12 @@ def explained(place: Path) -> Iterator[None]:
     """Say of a full disk, or of a place that may not be written, what a user can do about it."""
     try:
         yield
-    except OSError as error:
-        if is_full(error):
+    except HastenError:
+        raise
+    except Exception as error:
+        if is_full(error) or _no_room_left(place):
             raise no_room(place, error) from error
-        if error.errno in NO_ACCESS:
+        if isinstance(error, OSError) and error.errno in NO_ACCESS:
             raise BadInput(
                 f"Cannot write {place}: {error.strerror} ({error.filename or place}). Choose "
                 "another place with -o, or with HASTEN_CACHE for what Hasten keeps for itself."
@@ -139,16 +156,23 @@ def explained(place: Path) -> Iterator[None]:
         raise
 
 
-def is_full(error: OSError) -> bool:
-    """Whether a write failed for want of room; NumPy tells only how much it could write."""
-    return error.errno in NO_ROOM or "requested and" in str(error)
+def is_full(error: Exception) -> bool:
+    """Whether a write failed for want of room."""
+    return isinstance(error, OSError) and error.errno in NO_ROOM
 
 
-def no_room(place: object, error: OSError) -> OutOfSpace:
+def _no_room_left(place: Path) -> bool:
+    """Whether the disk is as good as full; libraries in other languages do not say so."""
+    there = next((folder for folder in place.absolute().parents if folder.exists()), None)
+    return there is not None and shutil.disk_usage(there).free < LEAST_FREE_BYTES
+
+
+def no_room(place: object, error: Exception) -> OutOfSpace:
     """What a full disk, or a quota, means to a user."""
+    why = getattr(error, "strerror", None) or error
     return OutOfSpace(
-        f"Cannot write {place}: the disk is full ({error.strerror or error}). Older results are "
-        "untouched. Free some space, or point HASTEN_CACHE and -o to another disk."
+        f"Cannot write {place}: the disk is full ({why}). Older results are untouched. Free some "
+        "space, or point HASTEN_CACHE and -o to another disk."
     )
 
 

@@ -303,8 +303,8 @@ def _failure(error: Exception) -> HastenError:
     """An error as the parent is told of it; the traceback of one that is not ours is logged."""
     if isinstance(error, HastenError):
         return error
-    if isinstance(error, OSError) and is_full(error):
-        return no_room(error.filename or tempfile.gettempdir(), error)
+    if is_full(error):
+        return no_room(getattr(error, "filename", None) or tempfile.gettempdir(), error)
     traceback.print_exc()
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
     return CandidateFailed(text[:ERROR_LENGTH])

@@ -45,7 +45,7 @@ class Int8NNCFOnnx(Technique):
     def space(self, traits: frozenset[str], target: Facts) -> Iterable[Mapping[str, Any]]:
         common = {"saturates": True} if _onnx.saturates(target) else {}
         if "attention" in traits:
-            yield {"model_type": "transformer", **common}
+            yield {"model_type": "transformer", "smooth_quant": -1.0, **common}
         else:
             yield common
 

