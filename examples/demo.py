@@ -10,6 +10,7 @@ printing. It leaves ``demo/fast.hasten`` with its report, and takes about five m
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import subprocess
@@ -43,10 +44,10 @@ def available(asked: str) -> str:
     return asked
 
 
-def run(*command: str) -> None:
+def run(*command: str, **variables: str) -> None:
     """Show a command and run it; Ctrl-C is left to the command, which packs the best so far."""
     print(f"\n$ {shlex.join([Path(command[0]).name, *command[1:]])}", flush=True)
-    child = subprocess.Popen(command, cwd=ROOT)
+    child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables})
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         code = child.wait()
@@ -61,7 +62,9 @@ def train(data: str) -> None:
     if weights_path(data).exists():
         print(f"The CNN for {data} is trained already: {weights_path(data)}", flush=True)
     else:
-        run(sys.executable, "examples/train_fashion.py", "--data", data)
+        # Threads that wait asleep: beside other work, spinning ones make training crawl.
+        script = ("examples/train_fashion.py", "--data", data)
+        run(sys.executable, *script, OMP_WAIT_POLICY="PASSIVE")
 
 
 def optimize(data: str) -> None:

@@ -20,7 +20,11 @@ import pytest
 
 import hasten as package
 import roads
+from hasten import plugin as package_plugin
+from hasten.errors import Unsupported
+from hasten.plugin import Source
 from hasten.search import candidates
+from hasten.search.worker import Worker
 from roads import Said
 
 if not hasattr(signal, "SIGSTOP"):
@@ -262,6 +266,42 @@ def test_a_damaged_store_is_rebuilt(hasten: Command, workplace: Path, tmp_path: 
     trials = _evidence(workplace / "fast.hasten")["trials"]
     assert [trial["cached"] for trial in trials] == [False]
     _answers(workplace / "fast.hasten")
+
+
+@pytest.mark.parametrize("change", ["another version", "another CPU"])
+def test_what_was_made_elsewhere_is_not_used(
+    change: str, hasten: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cached() -> list[bool]:
+        assert hasten(*_search("swift", budget="0.1s")).code == 0
+        return [trial["cached"] for trial in _evidence(workplace / "fast.hasten")["trials"]]
+
+    _prepared(workplace)
+    assert cached() == [False]
+    assert cached() == [True]
+    if change == "another version":
+        monkeypatch.setattr("hasten.search.workshop.version", lambda: "99.0")
+    else:
+        testbed = type(package_plugin.targets.get("testbed"))
+        facts = {**testbed().probe(), "isa": ["abacus"]}
+        monkeypatch.setattr(testbed, "probe", lambda self: facts)
+    assert cached() == [False]
+
+
+def test_a_model_that_cannot_be_kept_is_never_mistaken_for_another(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights may have changed since: nothing learned about it may be used again."""
+
+    def refuses(*_: object) -> None:
+        raise Unsupported("no")
+
+    monkeypatch.setattr(type(package_plugin.forms.get("linear")), "save", refuses)
+    source = Source(str(roads.linear_model(workplace))).to_json()
+    request = {"do": "ingest", "store": str(workplace / "store"), "source": source, "sizes": {}}
+    answers = [Worker().handle(request) for _ in range(2)]
+    assert [answer["held"] for answer in answers] == ["source", "source"]
+    assert answers[0]["model"] != answers[1]["model"]
 
 
 # --- a full disk ----------------------------------------------------------------------------------

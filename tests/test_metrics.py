@@ -358,11 +358,12 @@ def test_a_changed_decision_is_counted() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_is_never_equivalent(bad: float) -> None:
+def test_nan_or_infinity_where_the_other_has_none_is_never_equivalent(bad: float) -> None:
     reference, candidate = scores([0, 1]), scores([0, 1])
     candidate["y"][0, 2] = bad
     assert metrics.equivalent(reference, candidate)[0] == np.inf
-    assert metrics.equivalent(candidate, candidate)[0] == (np.inf if np.isnan(bad) else 0)
+    assert metrics.equivalent(candidate, reference)[0] == np.inf
+    assert metrics.equivalent(candidate, candidate)[0] == 0
 
 
 def test_missing_outputs_and_other_shapes_are_not_equivalent() -> None:

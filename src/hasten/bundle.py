@@ -7,7 +7,6 @@ so a reader never sees half of one.
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
 import weakref
 from collections.abc import Iterator, Mapping
@@ -26,15 +25,10 @@ from hasten.plugin import Runner, Source
 from hasten.search.build import batch_of, compile_plan, load_model, read_source
 from hasten.search.samples import UINT8_INPUT
 from hasten.search.settings import positive
-from hasten.search.store import RECORD, file_hash, folder_files, write_aside
+from hasten.search.store import RECORD, file_hash, folder_files, version, write_aside
 from hasten.types import BATCH, Arrays, Model, Plan, Spec, TensorSpec, Workload
 
 MODEL_FOLDER = "model"
-
-
-def version() -> str:
-    """The installed version of Hasten."""
-    return importlib.metadata.version("hasten")
 
 
 # --- writing --------------------------------------------------------------------------------------

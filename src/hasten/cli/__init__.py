@@ -28,7 +28,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from hasten.bundle import version
+        from hasten.search.store import version
 
         typer.echo(f"hasten {version()}")
         raise typer.Exit
@@ -59,7 +59,7 @@ def main() -> None:
     """The entry point of the ``hasten`` command."""
     _register()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="hasten", standalone_mode=False)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -45,12 +45,12 @@ def kernels(compiled: Any, feed: Mapping[int, Any], layers: Layers) -> list[Kern
     """
     request = compiled.create_infer_request()
     request.infer(dict(feed))
-    first = _executed(compiled)
+    first = _executed(compiled, layers)
     calls, deadline = 1, time.perf_counter() + SECONDS
     while calls < MOST_CALLS and (calls < LEAST_CALLS or time.perf_counter() < deadline):
         request.infer(dict(feed))
         calls += 1
-    last = _executed(compiled)
+    last = _executed(compiled, layers)
     return [
         _kernel(node, (calls * _mean(told) - _mean(first[order][1])) / (calls - 1), told, layers)
         for order, (node, told) in last.items()
@@ -58,7 +58,11 @@ def kernels(compiled: Any, feed: Mapping[int, Any], layers: Layers) -> list[Kern
     ]
 
 
-def _executed(compiled: Any) -> dict[int, tuple[Any, dict[str, str]]]:
+NOT_TIMED = "not_executed"
+"""What the runtime says of a node that did not run, and of one that took less than 1 µs."""
+
+
+def _executed(compiled: Any, layers: Layers) -> dict[int, tuple[Any, dict[str, str]]]:
     """The nodes that ran, with what the runtime tells of them, by order of execution.
 
     What depends on constants alone ran once, when the model was compiled; it is left out.
@@ -71,13 +75,13 @@ def _executed(compiled: Any) -> dict[int, tuple[Any, dict[str, str]]]:
         given = {value.get_node().get_name() for value in node.input_values()}
         if told["layerType"] == "Const" or (given and given <= constant):
             constant.add(node.get_name())
-        elif told["execTimeMcs"] != "not_executed":
+        elif told["execTimeMcs"] != NOT_TIMED or layers.within(told):
             found[int(told["execOrder"])] = (node, told)
     return dict(sorted(found.items()))
 
 
 def _mean(told: Mapping[str, str]) -> float:
-    return float(told["execTimeMcs"])
+    return 0.0 if told["execTimeMcs"] == NOT_TIMED else float(told["execTimeMcs"])
 
 
 def _kernel(node: Any, microseconds: float, told: Mapping[str, str], layers: Layers) -> Kernel:

@@ -44,11 +44,14 @@ class Onnx(Form):
 
         path = folder / FILE
         try:
-            return onnx.load(str(path))
+            handle = onnx.load(str(path))
         except (OSError, DecodeError, onnx.checker.ValidationError) as error:
             raise BadModel(
                 f"Cannot read the stored model '{path}': {error}. Make it again."
             ) from error
+        if not handle.graph.output:  # protobuf reads an empty file without complaint
+            raise BadModel(f"Cannot read the stored model '{path}': it is empty. Make it again.")
+        return handle
 
     def traits(self, handle: Any) -> frozenset[str]:
         """Among: ``convolution``, ``attention`` (a softmax between two matrix products),

@@ -7,7 +7,6 @@ prefix of a plan is an entry of its own in the store, so that candidates share t
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from hasten.metrics import equivalent
 from hasten.plugin import Engine, Runner, Source
 from hasten.search import samples
 from hasten.search.samples import Part, first, ready
-from hasten.search.store import Store, folder_files, folder_hash
+from hasten.search.store import Store, folder_files, folder_hash, version
 from hasten.types import (
     Arrays,
     Model,
@@ -147,6 +146,7 @@ class Ground:
     data_folder: Path
     data_key: str
     workload: Workload
+    machine: str
 
     @classmethod
     def from_request(cls, raw: Mapping[str, Any]) -> Ground:
@@ -161,6 +161,7 @@ class Ground:
             folder,
             raw["data"],
             Workload.from_json(raw["workload"]),
+            raw["machine"],
         )
 
     def original(self) -> Model:
@@ -187,7 +188,7 @@ def prefix_key(ground: Ground, steps: tuple[tuple[str, Use], ...]) -> str:
         return ground.model_key
     families = {family: getattr(plugin, family) for family, _ in steps}
     used = [families[family].get(use.name) for family, use in steps]
-    versions = [p.versions() for p in used]
+    versions = [version(), *(p.versions() for p in used)]
     calibrated = any(getattr(p, "calibrates", False) for p in used)
     return digest(
         "model",
@@ -196,7 +197,7 @@ def prefix_key(ground: Ground, steps: tuple[tuple[str, Use], ...]) -> str:
         canonical(versions),
         (ground.data_folder / SPEC_FILE).read_text(),
         ground.data_key if calibrated else canonical(ground.workload.to_json()),
-        platform.processor() + platform.machine() if calibrated else "",
+        ground.machine if calibrated else "",
     )
 
 

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,25 +76,29 @@ class Child:
     def answer(self, seconds: float) -> dict[str, Any]:
         line = self._line(time.monotonic() + seconds, seconds)
         try:
-            answer: dict[str, Any] = json.loads(line)
+            answer = json.loads(line)
         except ValueError:
-            raise CandidateFailed(self._epitaph()) from None
+            answer = None
+        if not isinstance(answer, dict):  # something else wrote into the protocol's stream
+            raise CandidateFailed(self._epitaph())
         if answer.get("ok"):
             return answer
-        kind = getattr(hasten.errors, answer.get("kind", ""), CandidateFailed)
-        raise kind(answer.get("error", "the child answered nothing"))
+        raise _error(answer)
 
     def _line(self, deadline: float, seconds: float) -> bytes:
         stream = self.process.stdout
         if stream is None:
             raise CandidateFailed(self._epitaph())
         while True:
+            ended = self.process.poll() is not None
             ready, _, _ = select.select([stream], [], [], 0.2)
             if ready:
                 line = stream.readline()
                 if not line:
                     raise CandidateFailed(self._epitaph())
                 return line
+            if ended:
+                raise CandidateFailed(self._epitaph())
             self._watch_memory()
             if time.monotonic() > deadline:
                 self.close()
@@ -168,6 +173,15 @@ class Child:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _error(answer: Mapping[str, Any]) -> HastenError:
+    """The error that a child tells of."""
+    kind = getattr(hasten.errors, str(answer.get("kind")), None)
+    text = answer.get("error", "the child answered nothing")
+    if isinstance(kind, type) and issubclass(kind, HastenError):
+        return kind(text)
+    return CandidateFailed(text)
 
 
 def _signal_name(number: int) -> str:

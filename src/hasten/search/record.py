@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from hasten import metrics
-from hasten.bundle import version
 from hasten.data.splits import Splits
 from hasten.evidence import Evidence, created, machine
 from hasten.search import space
 from hasten.search.candidates import Candidates
 from hasten.search.proof import Proof
-from hasten.search.store import Store
+from hasten.search.store import Store, version
 
 GREW = 1.05
 """From this factor on, growth of memory, size, p95 or cold start is worth a warning."""

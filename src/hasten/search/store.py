@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -43,6 +45,12 @@ def cache_folder() -> Path:
         return Path(given)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "hasten"
+
+
+@functools.cache
+def version() -> str:
+    """The installed version of Hasten: part of the store's keys, so that an upgrade rebuilds."""
+    return importlib.metadata.version("hasten")
 
 
 def file_hash(path: Path) -> str:

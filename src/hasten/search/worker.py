@@ -65,7 +65,9 @@ class Worker:
             raise
         except HastenError as error:
             self.live = model
-            held, key, note = "source", digest("live", str(source.what)), _described(model, error)
+            # Nothing tells whether its code or weights are what they were: never reused.
+            key = digest("live", str(os.getpid()), str(time.time_ns()))
+            held, note = "source", _described(model, error)
         return {"ok": True, "model": key, "held": held, "bounds": bounds, **note}
 
     def do_build(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from hasten.errors import CandidateFailed, HastenError, OutOfSpace
 from hasten.plugin import Facts, Source
 from hasten.search.build import Ground
 from hasten.search.child import Child, Here, Workplace, memory_limit
-from hasten.search.store import Store, cache_folder
+from hasten.search.store import Store, cache_folder, version
 from hasten.types import Kernel, Model, Plan, Trial, Workload, canonical, digest
 
 BUILD_SECONDS = 600.0
@@ -48,7 +48,8 @@ class Workshop:
         self.memory_bytes = memory_bytes or memory_limit()
         self.build_seconds = build_seconds
         self.here: Here | None = None
-        self.base: dict[str, Any] = {"store": str(store.folder)}
+        machine = canonical([target.get("name"), target.get("isa")])
+        self.base: dict[str, Any] = {"store": str(store.folder), "machine": machine}
         self.logs = Path(tempfile.mkdtemp(prefix="hasten-log-"))
         self._count = 0
 
@@ -94,7 +95,6 @@ class Workshop:
             canonical(self.base | {"store": ""}),
             canonical(plan.to_json()),
             canonical(versions(plan)),
-            canonical([self.target.get("name"), self.target.get("isa")]),
             *map(str, more),
         )
 
@@ -277,7 +277,7 @@ def compiled_folder() -> Path:
 
 def versions(plan: Plan) -> dict[str, str]:
     """Versions of everything a plan uses."""
-    found: dict[str, str] = {}
+    found = {"hasten": version()}
     families: Mapping[str, Any] = plugin.FAMILIES
     for family, use in plan.steps:
         found |= families[family].get(use.name).versions()
