@@ -42,6 +42,9 @@ def hasten(
     """The command line in this process: ``hasten("optimize", "model.onnx", ...)``."""
     from hasten.cli import main
 
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+
     def call(*arguments: Any) -> Said:
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["hasten", *map(str, arguments)])

@@ -153,6 +153,20 @@ def test_a_model_that_nobody_knows(name: str, expected: str, hasten: Command) ->
     refused(hasten("optimize", name), name.rpartition(":")[2], expected)
 
 
+@pytest.mark.usefixtures("outside")
+def test_a_model_that_brings_its_reader_down(hasten: Command, workplace: Path) -> None:
+    (workplace / "model.linear").write_text("abort")
+    said = hasten("optimize", "model.linear", "--target", "testbed")
+    refused(said, "Cannot read model 'model.linear'", "killed by SIGABRT")
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_memory_limit_too_low_for_anything(hasten: Command, workplace: Path) -> None:
+    roads.linear_model(workplace)
+    said = hasten("optimize", "model.linear", "--target", "testbed", "--memory", "0.001")
+    refused(said, "over the limit of 0.001 GiB", "Raise it with --memory")
+
+
 # --- data -----------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 // NumPy's .npy files: one array in row-major order, little-endian.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <fstream>

@@ -37,6 +37,8 @@ from hasten.types import TensorSpec
 from hasten.verify import SAMPLES
 
 T = TypeVar("T")
+PACK_SHARE = 0.1
+"""The share of the budget kept for packing, checking and describing the result."""
 
 
 def optimize(
@@ -147,8 +149,9 @@ class Search:
         self.workshop.close()
 
     def seconds_left(self) -> float:
-        """What is left of the budget."""
-        return self.settings.budget_seconds - (time.monotonic() - self.began)
+        """What is left of the budget for everything before packing."""
+        spent = time.monotonic() - self.began
+        return (1.0 - PACK_SHARE) * self.settings.budget_seconds - spent
 
     def run(self, command: str, zip_too: bool) -> Result:
         """The whole road. Ctrl-C ends the search early and packs the best so far; again: stop."""

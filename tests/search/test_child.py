@@ -159,7 +159,7 @@ def test_a_child_that_ignores_signals_is_ended(puppet: Child) -> None:
 
 def test_a_child_that_takes_too_much_memory_is_ended(puppet: Child) -> None:
     puppet.memory_bytes = 2**27
-    with pytest.raises(CandidateFailed, match=r"over the limit of 0\.1 GiB; stopped.*--memory"):
+    with pytest.raises(CandidateFailed, match=r"over the limit of 0\.12 GiB; stopped.*--memory"):
         _tell(puppet, "a = b'x' * 2**28; time.sleep(1000)")
     assert puppet.peak_bytes > 2**27
 

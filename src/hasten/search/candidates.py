@@ -33,7 +33,7 @@ REFINED = 2
 RESCUED = 2
 WORTH_RESCUE = 1.15
 """Layers in float cost time: a broken candidate is worth saving if it is this much faster."""
-LEAST_BUILD_SECONDS = 60.0
+LEAST_BUILD_SECONDS = 120.0
 """No candidate counts as hung before this, however little of the budget is left."""
 READ_SECONDS = {"selection": 6.0, "test": 20.0}
 """What the reference may take to read a part once, of a budget of 300 s."""

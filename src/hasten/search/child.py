@@ -110,8 +110,8 @@ class Child:
         if used > self.memory_bytes:
             self.close()
             raise CandidateFailed(
-                f"it used {used / 2**30:.1f} GiB of memory, over the limit of "
-                f"{self.memory_bytes / 2**30:.1f} GiB; stopped. Raise it with --memory."
+                f"it used {used / 2**30:.2g} GiB of memory, over the limit of "
+                f"{self.memory_bytes / 2**30:.2g} GiB; stopped. Raise it with --memory."
             )
 
     def resident_bytes(self) -> int:

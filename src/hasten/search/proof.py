@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from hasten import stats
 from hasten.errors import CandidateFailed, HastenError
 from hasten.evidence import Evidence
 from hasten.measure import Watch, machine_lock
@@ -240,9 +241,11 @@ class Prover:
             final.repeated_rounds,
             self.readings,
         )
+        trial.ratio = final.ratio
+        if baseline and baseline is not trial:
+            baseline.ratio = _fresh_ratio(final.rounds, self.reference.key, baseline.key)
         if final.verdict == "faster":
             trial.status = "winner"
-            trial.ratio = final.ratio
         return proof
 
     def _baseline(self) -> Trial | None:
@@ -250,14 +253,14 @@ class Prover:
         exact = [
             trial
             for trial in self.candidates.trials
-            if trial.ratio is not None
-            and trial is not self.reference
+            if trial is not self.reference
             and trial.status != "failed"
+            and trial.seconds_per_call
             and space.is_exact(trial.plan)
             and is_equivalent(trial)
             and not dict(trial.plan.engine.options).get("threads")
         ]
-        return max(exact, key=lambda trial: trial.ratio.value if trial.ratio else 0.0, default=None)
+        return min(exact, key=lambda trial: trial.seconds_per_call or np.inf, default=None)
 
     def _smallest(self, entrants: list[Trial]) -> Proof:
         """For the objective size nothing needs timing: the smallest accepted one wins."""
@@ -292,6 +295,17 @@ def _timed(trial: Trial, stage: str, rounds: list[list[float]]) -> None:
     calls = np.concatenate([np.asarray(turn, np.float64) for turn in rounds])
     trial.seconds_per_call = float(np.median([np.median(turn) for turn in rounds]))
     trial.p95_seconds = float(np.quantile(calls, 0.95))
+
+
+def _fresh_ratio(rounds: dict[str, list[list[float]]], reference: str, key: str) -> Ratio | None:
+    """A contender against the reference over the rounds of the final that both played."""
+    pairs = list(zip(rounds.get(reference, []), rounds.get(key, []), strict=False))
+    if not pairs:
+        return None
+    before, after = (
+        [float(np.median(turn)) for turn in turns] for turns in zip(*pairs, strict=True)
+    )
+    return stats.ratio(before, after)
 
 
 def _reason(final: race.Final, trial: Trial) -> str:

@@ -12,6 +12,8 @@ from hasten.search.candidates import Candidates
 from hasten.search.proof import Proof
 from hasten.search.store import Store, version
 
+VAGUE = 2.0
+"""An interval whose ends differ by more than this factor is told by its lower end alone."""
 GREW = 1.05
 """From this factor on, growth of memory, size, p95 or cold start is worth a warning."""
 
@@ -74,8 +76,11 @@ def sentence(candidates: Candidates, proof: Proof) -> str:
     ratio = proof.ratio
     what = {"latency": "faster", "throughput": "more throughput", "size": "smaller"}
     gain = what[candidates.settings.objective]
+    how = f"{ratio.value:.2f}"
+    if ratio.high > VAGUE * ratio.low:
+        how = f"at least {ratio.low:.1f}"
     return (
-        f"{proof.winner.plan.name} is {ratio.value:.2f} times {gain} than your model as it runs "
+        f"{proof.winner.plan.name} is {how} times {gain} than your model as it runs "
         f"now (95 % interval {ratio.low:.2f} to {ratio.high:.2f}), and {_quality(proof)}."
     )
 

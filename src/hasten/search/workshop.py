@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hasten import plugin
-from hasten.errors import CandidateFailed, HastenError, OutOfSpace
+from hasten.errors import BadModel, CandidateFailed, HastenError, OutOfSpace
 from hasten.plugin import Facts, Source
 from hasten.search.build import Ground
 from hasten.search.child import Child, Here, Workplace, memory_limit
@@ -59,12 +59,16 @@ class Workshop:
         """Load the user's model (in a child, unless it is a live object) and describe it."""
         live = not isinstance(source.what, str)
         request = {"do": "ingest", "sizes": dict(sizes), "store": str(self.store.folder)}
-        if live:
-            self.here = Here()
-            answer = self.here.call({**request, "source": source}, self.build_seconds)
-        else:
-            with self._child() as child:
-                answer = child.call({**request, "source": source.to_json()}, self.build_seconds)
+        try:
+            if live:
+                self.here = Here()
+                answer = self.here.call({**request, "source": source}, self.build_seconds)
+            else:
+                with self._child() as child:
+                    answer = child.call({**request, "source": source.to_json()}, self.build_seconds)
+        except CandidateFailed as error:
+            name = type(source.what).__name__ if live else source.what
+            raise BadModel(f"Cannot read model '{name}': {error}") from error
         self.base["model"] = answer["model"]
         self.base["source"] = None
         if answer["held"] == "source" and not live:

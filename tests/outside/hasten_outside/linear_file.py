@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hasten.types import Model, Spec, TensorSpec
 
 
 class LinearFile(Frontend):
-    """Gives a model in form ``"linear"``."""
+    """Gives a model in form ``"linear"``; a file that says ``abort`` brings its reader down."""
 
     order = 5
 
@@ -24,7 +25,10 @@ class LinearFile(Frontend):
         return isinstance(what, str) and what.endswith(".linear")
 
     def load(self, source: Source) -> Model:
-        weight = np.array(json.loads(Path(source.what).read_text())["weight"], np.float32)
+        text = Path(source.what).read_text()
+        if text == "abort":
+            os.abort()
+        weight = np.array(json.loads(text)["weight"], np.float32)
         inputs = TensorSpec("x", "float32", ("batch", weight.shape[0]))
         outputs = TensorSpec("y", "float32", ("batch", weight.shape[1]))
         return Model("linear", weight, Spec((inputs,), (outputs,), "classification"))
