@@ -34,7 +34,7 @@ Command = Callable[..., Said]
 pytestmark = pytest.mark.usefixtures("outside")
 
 
-def _search(*engines: str, budget: str = "5s", out: str = "fast.hasten") -> list[str]:
+def _search(*engines: str, budget: str = "20s", out: str = "fast.hasten") -> list[str]:
     """The arguments of a short search over the tiny model and its data in the working folder."""
     chosen = [part for engine in engines for part in ("--engine", engine)]
     place = ["--target", "testbed", "--budget", budget, "-o", out]
@@ -80,7 +80,7 @@ def test_a_fault_costs_one_candidate(
     monkeypatch.setattr(candidates, "LEAST_BUILD_SECONDS", 5.0)
     _prepared(workplace)
     engines = ("careless", "chatty", "collapses", "crashes", "hangs", "hungry", "poisoned", "swift")
-    said = hasten(*_search(*engines, budget="40s"), "--memory", "0.4", "--json")
+    said = hasten(*_search(*engines, budget="30s"), "--memory", "0.4", "--json")
     assert said.code == 0, said.err
     evidence = _strict(said.out)  # what the chatty one printed is not in it
     found = _outcomes(evidence)
@@ -165,7 +165,7 @@ def test_unreadable_images_are_counted(workplace: Path, monkeypatch: pytest.Monk
 def test_ctrl_c_packs_the_best_so_far(
     engines: tuple[str, ...], moment: str, workplace: Path
 ) -> None:
-    running = roads.start(_search(*engines, budget="60s"), _prepared(workplace))
+    running = roads.start(_search(*engines), _prepared(workplace))
     running.wait_for(moment)
     children = running.children()
     running.signal(signal.SIGINT)
@@ -195,7 +195,7 @@ def test_ctrl_c_before_anything_was_found(workplace: Path) -> None:
 
 
 def test_a_second_ctrl_c_stops_at_once(workplace: Path) -> None:
-    running = roads.start(_search("swift", "hangs", budget="60s"), _prepared(workplace))
+    running = roads.start(_search("swift", "hangs"), _prepared(workplace))
     running.wait_for("built swift")
     children = running.children()
     running.signal(signal.SIGINT)
@@ -210,7 +210,7 @@ def test_a_second_ctrl_c_stops_at_once(workplace: Path) -> None:
 
 
 def test_kill_leaves_no_child_and_the_next_search_goes_on(workplace: Path) -> None:
-    running = roads.start(_search("swift", budget="60s"), _prepared(workplace))
+    running = roads.start(_search("swift"), _prepared(workplace))
     running.wait_for("racing")
     stopped = _stopped_child(running)
     children = running.children()
@@ -218,7 +218,7 @@ def test_kill_leaves_no_child_and_the_next_search_goes_on(workplace: Path) -> No
     assert running.end().code == -signal.SIGKILL
     assert roads.gone([*children, stopped])
     assert not (workplace / "fast.hasten").exists()
-    again = roads.start(_search("swift", budget="60s"), workplace).end()
+    again = roads.start(_search("swift"), workplace).end()
     assert again.code == 0, again.err
     trials = _evidence(workplace / "fast.hasten")["trials"]
     assert [trial["cached"] for trial in trials] == [True, True]
