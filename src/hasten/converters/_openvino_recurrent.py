@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hasten.errors import Unsupported
+from hasten.errors import BrokenContract, Unsupported
 
 _GATES: Mapping[str, tuple[int, ...]] = {
     "lstm": (1, 0, 2, 3),
@@ -58,7 +58,7 @@ class _Part:
         return self.name
 
     def __call__(self, *tensors: Any) -> Any:
-        raise NotImplementedError(f"'{self.name}' only marks a place in a graph.")
+        raise BrokenContract(f"'{self.name}' only marks a place in a graph; it is never run.")
 
 
 def keep_recurrent(graph: Any) -> list[Any]:

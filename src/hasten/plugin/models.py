@@ -52,7 +52,8 @@ class Source:
 class Form(Plugin):
     """How a model is held in memory and kept on disk, without code.
 
-    ``takes_feeds`` of the forms differ (positional, named); only engines and converters know.
+    A handle is the library's own object. Whether it is called with positional or named tensors is
+    the form's own affair: engines, converters and techniques that take the form know it.
     """
 
     family = "forms"

@@ -13,9 +13,8 @@ import numpy as np
 from hasten.data.shapes import leads_with_samples
 from hasten.plugin import Runner
 from hasten.search.store import save_array
-from hasten.types import Arrays, Data, Kernel, Normalisation, Spec
+from hasten.types import Arrays, Data, Kernel, Spec
 
-PARTS = ("calibration", "selection", "test")
 UINT8_INPUT = "uint8-input"
 """The trait of a model that normalises stored integers itself."""
 
@@ -165,8 +164,3 @@ def outputs_over(runner: Runner, part: Part, spec: Spec, size: int) -> Arrays:
             whole = array.ndim > 0 and array.shape[0] == size
             kept.append(array[:count].copy() if whole else array[None].copy())
     return {name: np.concatenate(kept) for name, kept in pieces.items()}
-
-
-def normalisations(raw: Mapping[str, Any]) -> dict[str, Normalisation]:
-    """Normalisations from their JSON."""
-    return {name: Normalisation.from_json(value) for name, value in raw.items()}
