@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hasten.errors import BadInput
 from hasten.plugin import Facts, Technique
 from hasten.techniques import _nncf, _onnx
 from hasten.types import Arrays, Model
@@ -33,11 +32,14 @@ class Int8NNCFOnnx(Technique):
         """``preset``: ``mixed`` lets activations be asymmetric. ``model_type``: ``transformer``
         smooths activations and leaves sensitive products in float. ``smooth_quant``: how far scale
         moves from activations into weights, 0 to 1, or -1 for not at all (``None``: NNCF's own
-        choice). ``keep``: layers left in float. ``saturates``: the CPU's int8 products overflow."""
+        choice). ``ranges``: of activations, the ``extremes`` over all samples, or the ``mean`` of
+        each sample's, which clips outliers. ``keep``: layers left in float. ``saturates``: the
+        CPU's int8 products overflow."""
 
         preset: Literal["mixed", "performance"] = "mixed"
         model_type: Literal["none", "transformer"] = "none"
         smooth_quant: float | None = None
+        ranges: Literal["extremes", "mean"] = "extremes"
         fast_bias_correction: bool = True
         keep: tuple[str, ...] = ()
         saturates: bool = False
@@ -45,17 +47,12 @@ class Int8NNCFOnnx(Technique):
     def space(self, traits: frozenset[str], target: Facts) -> Iterable[Mapping[str, Any]]:
         common = {"saturates": True} if _onnx.saturates(target) else {}
         if "attention" in traits:
-            yield {"model_type": "transformer", "smooth_quant": -1.0, **common}
-        else:
-            yield common
+            common |= {"model_type": "transformer", "smooth_quant": -1.0}
+        yield common
+        yield {"ranges": "mean", **common}
 
     def apply(self, model: Model, samples: Arrays, options: Options) -> Model:
-        alpha = options.smooth_quant
-        if alpha is not None and alpha != -1 and not 0 <= alpha <= 1:
-            raise BadInput(
-                f"Cannot set option 'smooth_quant' of '{self.name}' to {alpha}: "
-                "it takes 0 to 1, or -1 for none."
-            )
+        _nncf.check_smoothing(self.name, options.smooth_quant)
         nncf = _nncf.load()
         with _onnx.quietly(self.name):
             proto = _onnx.clean(model)
@@ -71,14 +68,6 @@ class Int8NNCFOnnx(Technique):
                 fast_bias_correction=options.fast_bias_correction,
                 model_type=nncf.ModelType.TRANSFORMER if transformer else None,
                 ignored_scope=nncf.IgnoredScope(names=kept),
-                advanced_parameters=_advanced(nncf, options),
+                advanced_parameters=_nncf.advanced(nncf, options),
             )
             return _onnx.quantised(self.name, model, made)
-
-
-def _advanced(nncf: Any, options: Int8NNCFOnnx.Options) -> Any:
-    fix = nncf.OverflowFix.FIRST_LAYER if options.saturates else nncf.OverflowFix.DISABLE
-    chosen = nncf.AdvancedQuantizationParameters(overflow_fix=fix)
-    if options.smooth_quant is not None:
-        chosen.smooth_quant_alphas.matmul = options.smooth_quant
-    return chosen

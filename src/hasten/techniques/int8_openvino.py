@@ -2,7 +2,7 @@
 
 **Source:** NNCF 3.4, ``nncf.quantize``: MinMax ranges, fast bias correction (arXiv:1906.04721,
 section 4.2), SmoothQuant for transformers (arXiv:2211.10438). It differs in that weights use their
-full range unless the CPU's int8 products saturate.
+full range unless the CPU's int8 products saturate, and activations are not clipped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from hasten.errors import BadData, BadInput, UnknownName
 from hasten.plugin import Facts, Technique, forms
-from hasten.techniques._nncf import load, quiet
+from hasten.techniques import _nncf
 from hasten.techniques._onnx import saturates
 from hasten.types import Arrays, Model, Spec
 
@@ -33,12 +33,14 @@ class Int8OpenVINO(Technique):
     class Options:
         """``preset``: ``mixed`` lets activations be asymmetric. ``smooth_quant``: how far scale
         moves from a transformer's activations into weights, 0 to 1, or -1 for not at all
-        (``None``: NNCF's own choice, 0.95). ``samples``: the most calibration samples to use.
-        ``saturates``: the CPU's int8 products overflow."""
+        (``None``: NNCF's own choice, 0.95). ``ranges``: of activations, the ``extremes`` over all
+        samples, or the ``mean`` of each sample's, which clips outliers. ``samples``: the most
+        calibration samples to use. ``saturates``: the CPU's int8 products overflow."""
 
         preset: Literal["performance", "mixed"] = "performance"
         model_type: Literal["none", "transformer"] = "none"
         smooth_quant: float | None = None
+        ranges: Literal["extremes", "mean"] = "extremes"
         fast_bias_correction: bool = True
         keep: tuple[str, ...] = ()
         samples: int = 300
@@ -52,14 +54,15 @@ class Int8OpenVINO(Technique):
         elif "recurrent" in traits:  # with signed inputs, OpenVINO 2026.4 starts LSTM states wrong
             yield {"preset": "mixed", **common}
         else:
-            yield {**common}
+            yield common
             yield {"preset": "mixed", **common}
+            yield {"ranges": "mean", **common}
 
     def apply(self, model: Model, samples: Arrays, options: Any) -> Model:
         self._check(model, options)
-        nncf = load()
+        nncf = _nncf.load()
         feeds = list(_feeds(samples, model.spec, options.samples))
-        with quiet():
+        with _nncf.quiet():
             handle = nncf.quantize(
                 model.handle.clone(),
                 nncf.Dataset(feeds),
@@ -69,7 +72,7 @@ class Int8OpenVINO(Technique):
                 fast_bias_correction=options.fast_bias_correction,
                 model_type=nncf.ModelType.TRANSFORMER if _transformer(options) else None,
                 ignored_scope=nncf.IgnoredScope(names=list(options.keep)),
-                advanced_parameters=_advanced(nncf, options),
+                advanced_parameters=_nncf.advanced(nncf, options),
             )
         return replace(model, handle=handle)
 
@@ -79,12 +82,7 @@ class Int8OpenVINO(Technique):
         for name in options.keep:
             if name not in known:
                 raise UnknownName.among(f"layer in 'keep' of '{self.name}'", name, known)
-        alpha = options.smooth_quant
-        if alpha is not None and alpha != -1 and not 0 <= alpha <= 1:
-            raise BadInput(
-                f"Cannot set option 'smooth_quant' of '{self.name}' to {alpha}: "
-                "it takes 0 to 1, or -1 for none."
-            )
+        _nncf.check_smoothing(self.name, options.smooth_quant)
         if options.samples < 1:
             raise BadInput(
                 f"Cannot calibrate '{self.name}' on {options.samples} samples: it takes 1 or more."
@@ -93,14 +91,6 @@ class Int8OpenVINO(Technique):
 
 def _transformer(options: Any) -> bool:
     return bool(options.model_type == "transformer")
-
-
-def _advanced(nncf: Any, options: Any) -> Any:
-    fix = nncf.OverflowFix.FIRST_LAYER if options.saturates else nncf.OverflowFix.DISABLE
-    chosen = nncf.AdvancedQuantizationParameters(overflow_fix=fix)
-    if options.smooth_quant is not None:
-        chosen.smooth_quant_alphas.matmul = options.smooth_quant
-    return chosen
 
 
 def _feeds(samples: Arrays, spec: Spec, most: int) -> Iterator[dict[str, Any]]:
