@@ -272,7 +272,7 @@ def test_what_was_made_elsewhere_is_not_used(
     assert cached() == [False]
     assert cached() == [True]
     if change == "another version":
-        monkeypatch.setattr("hasten.search.workshop.version", lambda: "99.0")
+        monkeypatch.setattr("hasten.search.workshop.code", lambda: "99.0")
     else:
         testbed = type(package_plugin.targets.get("testbed"))
         facts = {**testbed().probe(), "isa": ["abacus"]}

@@ -21,7 +21,7 @@ from hasten.metrics import equivalent
 from hasten.plugin import Engine, Runner, Source
 from hasten.search import samples
 from hasten.search.samples import Part, first, ready
-from hasten.search.store import Store, folder_files, folder_hash, version
+from hasten.search.store import Store, code, folder_files, folder_hash
 from hasten.types import (
     Arrays,
     Model,
@@ -188,7 +188,7 @@ def prefix_key(ground: Ground, steps: tuple[tuple[str, Use], ...]) -> str:
         return ground.model_key
     families = {family: getattr(plugin, family) for family, _ in steps}
     used = [families[family].get(use.name) for family, use in steps]
-    versions = [version(), *(p.versions() for p in used)]
+    versions = [code(), *(p.versions() for p in used)]
     calibrated = any(getattr(p, "calibrates", False) for p in used)
     return digest(
         "model",

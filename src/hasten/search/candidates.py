@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from hasten.plugin import Facts
 from hasten.progress import Progress
 from hasten.search import space
 from hasten.search.ground import Original
-from hasten.search.rescue import Rescue
+from hasten.search.rescue import TRIES, Rescue
 from hasten.search.settings import Settings
 from hasten.search.space import Situation
 from hasten.search.workshop import BUILD_SECONDS, Workshop
@@ -26,10 +27,13 @@ from hasten.types import Plan, Score, Trial, Workload
 
 BUILD_SHARE = 0.62
 """The share of the budget after which no further candidate is built."""
-HOPELESS = 2.5
-"""A candidate this many times slower than the fastest so far does not enter the race."""
+HOPELESS = 1.6
+"""A candidate this many times slower than the fastest so far does not enter the race: what it was
+ranked by is the fastest of many calls, which a busy machine hardly changes."""
 CONTENDERS = 8
 REFINED = 2
+WORTH_REFINING = 1.25
+"""Finer settings are tried of those at most this many times slower than the fastest."""
 RESCUED = 2
 WORTH_RESCUE = 1.15
 """Layers in float cost time: a broken candidate is worth saving if it is this much faster."""
@@ -122,7 +126,7 @@ class Candidates:
         """Build plans, cheap and likely ones first, until the budget's share is used."""
         queue = self._new_plans()
         self.progress.stage("building candidates", len(queue))
-        while queue and self._time_for(queue[0]):
+        while queue and self._time_for_another(queue[0]):
             trial = self._try(queue.pop(0))
             if trial.status == "failed" and self._learned_broken(trial):
                 queue = self._new_plans()
@@ -136,6 +140,11 @@ class Candidates:
 
     def _time_for(self, plan: Plan) -> bool:
         return self._build_seconds_left() > 0.5 * space.estimate(plan)
+
+    def _time_for_another(self, plan: Plan) -> bool:
+        """Whether there is time for a plan that was not tried, and for the rescue after it."""
+        kept = max((TRIES * trial.spent for trial in self._worth_rescue()), default=0.0)
+        return self._build_seconds_left() - kept > 0.5 * space.estimate(plan)
 
     def _build_seconds_left(self) -> float:
         """What is left of the share of the budget that goes into building."""
@@ -181,10 +190,8 @@ class Candidates:
 
         Of the plans that differ only in their engine, the fastest speaks for all.
         """
-        broken = [t for t in self.trials if t.status == "broken" and space.keepable(t.plan)]
-        for trial in sorted(broken, key=self.rank)[:RESCUED]:
-            best = self.rank(self.promising[0]) if self.promising else np.inf
-            if self.rank(trial) * WORTH_RESCUE > best:
+        for trial in self._worth_rescue()[:RESCUED]:
+            if not self._worth_saving(trial):
                 return
             trial.layers = self.workshop.layers(trial.plan)
             rescue = Rescue(trial.layers)
@@ -194,9 +201,22 @@ class Candidates:
                     return
                 rescue.judged(self._try(plan).status == "built")
 
+    def _worth_rescue(self) -> list[Trial]:
+        """Those that break the limit but are worth saving, the fastest first."""
+        fastest: dict[Any, Trial] = {}
+        for trial in sorted(filter(self._worth_saving, self.trials), key=self.rank):
+            fastest.setdefault(trial.plan.steps, trial)
+        return list(fastest.values())
+
+    def _worth_saving(self, trial: Trial) -> bool:
+        best = self.rank(self.promising[0]) if self.promising else np.inf
+        broken = trial.status == "broken" and space.keepable(trial.plan)
+        return broken and self.rank(trial) * WORTH_RESCUE <= best
+
     def _refine(self) -> None:
         """Finer settings of the most promising candidates."""
-        for trial in self.promising[:REFINED]:
+        near = WORTH_REFINING * min(map(self.rank, self.promising), default=0.0)
+        for trial in [t for t in self.promising[:REFINED] if self.rank(t) <= near]:
             traits = frozenset(trial.facts["traits"])
             for plan in space.refinements(self.situation, trial.plan, traits, trial.facts["form"]):
                 if plan not in self.tried and self._time_for(plan):

@@ -49,8 +49,21 @@ def cache_folder() -> Path:
 
 @functools.cache
 def version() -> str:
-    """The installed version of Hasten: part of the store's keys, so that an upgrade rebuilds."""
+    """The installed version of Hasten."""
     return importlib.metadata.version("hasten")
+
+
+@functools.cache
+def code() -> str:
+    """The version, and a hash of Hasten's source: part of the store's keys.
+
+    So neither an upgrade nor an edit is served what older code made.
+    """
+    package = Path(__file__).parents[1]
+    sha = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        sha.update(f"{path.relative_to(package).as_posix()}\0{file_hash(path)}\n".encode())
+    return f"{version()}+{sha.hexdigest()[:16]}"
 
 
 def file_hash(path: Path) -> str:

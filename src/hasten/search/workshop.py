@@ -21,7 +21,7 @@ from hasten.errors import BadModel, CandidateFailed, HastenError, OutOfSpace
 from hasten.plugin import Facts, Source
 from hasten.search.build import Ground
 from hasten.search.child import Child, Here, Workplace, memory_limit
-from hasten.search.store import Store, cache_folder, version
+from hasten.search.store import Store, cache_folder, code
 from hasten.types import Kernel, Model, Plan, Trial, Workload, canonical, digest
 
 BUILD_SECONDS = 600.0
@@ -280,8 +280,8 @@ def compiled_folder() -> Path:
 
 
 def versions(plan: Plan) -> dict[str, str]:
-    """Versions of everything a plan uses."""
-    found = {"hasten": version()}
+    """The code of everything a plan uses, as far as versions tell it."""
+    found = {"hasten": code()}
     families: Mapping[str, Any] = plugin.FAMILIES
     for family, use in plan.steps:
         found |= families[family].get(use.name).versions()
