@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hasten as package
@@ -145,6 +147,44 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     check = f"{code}; import sys; print(*(name for name in {HEAVY!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True)
     assert done.stdout.split() == []
+
+
+TELL = """
+import atexit, sys
+from hasten.cli import main
+
+def told():
+    engines = [name for name in ("torch", "onnxruntime", "openvino", "nncf") if name in sys.modules]
+    with open("/proc/self/status") as status:
+        peak, = (line for line in status if line.startswith("VmHWM"))
+    print("engines:", *engines, file=sys.stderr)
+    print(peak, file=sys.stderr)
+
+atexit.register(told)
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the most memory ever used")
+def test_a_search_leaves_models_and_engines_to_its_children(workplace: Path) -> None:
+    """The parent that times the others must not be in their way."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    roads.onnx_model(workplace / "model.onnx", classes=1000)
+    pictures = np.random.default_rng(0).random((600, 1, 8, 8), dtype=np.float32)
+    np.savez(workplace / "samples.npz", image=pictures)
+    asked = ["optimize", "model.onnx", "--data", "samples.npz", "--budget", "12s"]
+    done = subprocess.run(
+        [sys.executable, "-c", TELL, *asked, "--engine", "onnxruntime"],
+        cwd=workplace,
+        env=roads.environment(workplace),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"^engines:$", done.stderr, re.MULTILINE), done.stderr
+    found = re.search(r"VmHWM:\s+(\d+) kB", done.stderr)
+    assert found is not None
+    assert int(found[1]) < 600_000
 
 
 # --- documents ------------------------------------------------------------------------------------

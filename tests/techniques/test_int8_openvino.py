@@ -181,6 +181,14 @@ def test_inputs_without_a_batch_take_one_sample_each() -> None:
     assert "quantized" in FORM.traits(made.handle)
 
 
+def test_recurrent_cells_may_stay_in_float() -> None:
+    kinds = {}
+    for cells in ("int8", "float"):
+        graph = quantised(lstm(), preset="mixed", cells=cells).handle
+        kinds[cells] = [op.get_type_name() for op in graph.get_ops()].count("FakeQuantize")
+    assert kinds["float"] < kinds["int8"]
+
+
 def test_space_follows_traits_and_cpu() -> None:
     def space(*traits: str, **target: object) -> list[dict[str, object]]:
         return [dict(o) for o in INT8.space(frozenset(traits), {**VNNI, **target})]
@@ -188,6 +196,7 @@ def test_space_follows_traits_and_cpu() -> None:
     assert space("convolution")[0] == {}
     assert space("attention")[0]["model_type"] == "transformer"
     assert space("recurrent") == [{"preset": "mixed"}]
+    assert space("recurrent", "convolution")[0] == {"cells": "float"}
     assert all(options["saturates"] for options in space("convolution", isa=["avx2"]))
     assert not any("saturates" in o for o in space("convolution", arch="aarch64", isa=["asimd"]))
 

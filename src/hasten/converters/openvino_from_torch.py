@@ -21,7 +21,7 @@ class OpenVINOFromTorch(Converter):
 
     requires = ("openvino>=2025.2", "torch>=2.11")
     extra = "openvino"
-    typical_seconds = 6.0
+    typical_seconds = 3.0
     takes = "torch"
     gives = "openvino"
 

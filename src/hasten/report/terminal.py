@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,12 +46,13 @@ def summary(
     return Group(*parts)
 
 
-def _short_table(record: Record, trials: Iterable[Trial]) -> Table:
+def _short_table(record: Record, trials: Sequence[Trial]) -> Table:
     """One row per trial, its name below its role so that 80 columns are enough."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
+    _footnote(table, record, trials)
     table.add_column("")
     _figure_columns(table, record)
     for trial in trials:
@@ -81,9 +82,21 @@ def _cells(record: Record, trial: Trial) -> list[Text]:
         Text(record.quantity.text(record.quantity.of(trial))),
         Text(units.times(value)),
         Text(units.interval(ratio)),
-        Text(record.metric.value(record.value(trial))),
+        Text(record.metric.value(record.value(trial)) + "*" * _other_samples(record, trial)),
         Text("" if verdict == "reference" else verdict, VERDICT_STYLES.get(verdict, "")),
     ]
+
+
+def _other_samples(record: Record, trial: Trial) -> bool:
+    """Whether a trial was judged on the selection samples where the winner has a test behind it."""
+    own, best = record.score(trial), record.winner and record.score(record.winner)
+    return bool(own and best) and own.split != best.split
+
+
+def _footnote(table: Table, record: Record, trials: Iterable[Trial]) -> None:
+    if any(_other_samples(record, trial) for trial in trials):
+        table.caption = "* on the selection samples; the winner on those of the test"
+        table.caption_justify = "left"
 
 
 def _style(record: Record, trial: Trial) -> str:
@@ -105,6 +118,7 @@ def table(record: Record) -> Table:
     from rich.text import Text
 
     found = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    _footnote(found, record, record.trials)
     found.add_column("#", justify="right")
     found.add_column("candidate", overflow="fold", min_width=16)
     _figure_columns(found, record)

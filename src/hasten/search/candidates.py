@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hasten import metrics
+from hasten import metrics, plugin
 from hasten.errors import BadModel, Unsupported
 from hasten.evidence import Evidence
 from hasten.plugin import Facts
@@ -25,11 +25,14 @@ from hasten.search.space import Situation
 from hasten.search.workshop import BUILD_SECONDS, Workshop
 from hasten.types import Plan, Score, Trial, Workload
 
-BUILD_SHARE = 0.62
+BUILD_SHARE = 0.7
 """The share of the budget after which no further candidate is built."""
-HOPELESS = 1.6
-"""A candidate this many times slower than the fastest so far does not enter the race: what it was
-ranked by is the fastest of many calls, which a busy machine hardly changes."""
+HOPELESS = 2.5
+"""A candidate this many times slower than the fastest so far does not enter the race. On shared
+machines whole seconds run at half the speed, so the time at building may be twice too long."""
+HOPELESS_TO_COMPILE = 1.75
+"""The same for one that is compiled each time it is opened: that takes longer than many rounds."""
+COMPILES_SECONDS = 10.0
 CONTENDERS = 8
 REFINED = 2
 WORTH_REFINING = 1.25
@@ -281,12 +284,18 @@ class Candidates:
     def entrants(self) -> list[Trial]:
         """The candidates worth measuring, at most ``CONTENDERS``; the others are dominated."""
         found = self.promising
-        slowest = HOPELESS * self.rank(found[0]) if found else 0.0
+        fastest = self.rank(found[0]) if found else 0.0
         for place, trial in enumerate(found):
-            if place >= CONTENDERS or self.rank(trial) > slowest:
+            if place >= CONTENDERS or self.rank(trial) > _hopeless(trial) * fastest:
                 trial.status = "dominated"
                 trial.error = f"{self._times(trial):.2f}x the reference's speed when it was built"
         return [trial for trial in found if trial.status == "built"]
+
+
+def _hopeless(trial: Trial) -> float:
+    """How many times slower than the fastest a candidate may look and still race."""
+    opening = plugin.engines.get(trial.plan.engine.name).typical_seconds
+    return HOPELESS_TO_COMPILE if opening >= COMPILES_SECONDS else HOPELESS
 
 
 def is_equivalent(trial: Trial) -> bool:

@@ -25,7 +25,7 @@ class Int8NNCFOnnx(Technique):
     gives = frozenset({"quantized"})
     requires = ("onnx>=1.17", "onnxruntime>=1.20", "nncf>=2.17")
     extra = "openvino"
-    typical_seconds = 15.0
+    typical_seconds = 9.0
 
     @dataclass(frozen=True, kw_only=True)
     class Options:

@@ -35,7 +35,7 @@ class Int8QDQ(Technique):
     gives = frozenset({"quantized"})
     requires = ("onnx>=1.17", "onnxruntime>=1.20")
     extra = "onnxruntime"
-    typical_seconds = 8.0
+    typical_seconds = 4.0
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
