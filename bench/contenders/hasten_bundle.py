@@ -52,11 +52,14 @@ class HastenBundle(Contender):
             raise CandidateFailed(f"hasten optimize ended with exit code {done.returncode}.")
         (folder / "result.json").write_text(done.stdout)
         manifest = json.loads((folder / "fast.hasten" / "manifest.json").read_text())
-        verdict = manifest["evidence"].get("verdict", {})
+        evidence = manifest["evidence"]
+        verdict = evidence.get("verdict", {})
         return {
             "plan": Plan.from_json(manifest["plan"]).name,
             "kept_original": bool(verdict.get("kept_original")),
             "sentence": verdict.get("sentence", ""),
+            "duration": evidence["duration"],
+            "tried": [_tried(trial) for trial in evidence["trials"]],
         }
 
     def load(self, job: Job, folder: Path) -> Loaded:
@@ -68,3 +71,13 @@ class HastenBundle(Contender):
             return [np.array(answer[tensor.name]) for tensor in bundle.spec.outputs]
 
         return Loaded(bundle.runner.bind, bundle.runner.run, arrays, dict(bundle.runner.facts))
+
+
+def _tried(trial: dict[str, Any]) -> dict[str, Any]:
+    """One candidate of the search in short: what became of it, and why."""
+    return {
+        "plan": Plan.from_json(trial["plan"]).name,
+        "status": trial["status"],
+        "seconds_per_call": trial["seconds_per_call"],
+        "why": trial["error"],
+    }

@@ -41,7 +41,7 @@ class TorchCompile(Engine):
     targets = ("cpu", "gpu")
     requires = ("torch>=2.11",)
     extra = "torch"
-    typical_seconds = 13.0
+    typical_seconds = 18.0
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
