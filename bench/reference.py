@@ -30,6 +30,7 @@ FAMILIES = {
     "converters": "Converters: from one form to another",
     "techniques": "Techniques: change graph or weights",
     "engines": "Engines: runtimes",
+    "speedups": "Speed-ups: make training faster",
     "targets": "Targets: what the machine is",
     "data.sources": "Data sources",
 }

@@ -1,7 +1,8 @@
 """Hasten: make a deep-learning model as fast as the hardware allows, and prove that it still works.
 
-The verbs, in order: ``optimize`` a model, ``load`` the bundle it wrote, ``bench`` and ``verify``
-it elsewhere. ``plans`` shows what a search would try. Data come in as names, files or ``Data``.
+The verbs, in order: ``train`` a model, ``optimize`` it, ``load`` the bundle it wrote, ``bench``
+and ``verify`` it elsewhere. ``plans`` shows what a search would try. Data come in as names, files
+or ``Data``.
 
 Every public name is imported when it is first asked for, so that ``import hasten`` costs nothing.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hasten.errors import HastenError
     from hasten.optimize import optimize, plans
     from hasten.result import Result
+    from hasten.train import Run, train
     from hasten.types import Data, Normalisation, TensorSpec
     from hasten.verify import verify
 
@@ -28,11 +30,13 @@ __all__ = [
     "HastenError",
     "Normalisation",
     "Result",
+    "Run",
     "TensorSpec",
     "bench",
     "load",
     "optimize",
     "plans",
+    "train",
     "verify",
 ]
 
@@ -42,6 +46,7 @@ HOMES = {
     "errors": "HastenError",
     "optimize": "optimize plans",
     "result": "Result",
+    "train": "Run train",
     "types": "Data Normalisation TensorSpec",
     "verify": "verify",
 }

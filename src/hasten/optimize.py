@@ -27,6 +27,7 @@ from hasten.plugin import Source
 from hasten.progress import Progress
 from hasten.result import DryRun, Result
 from hasten.search import ground, space
+from hasten.search.build import find_frontend
 from hasten.search.candidates import Candidates
 from hasten.search.proof import ALPHA, Proof, Prover
 from hasten.search.record import record
@@ -70,8 +71,9 @@ def optimize(
 
     ``model`` is a path, ``"package.module:factory"``, an ``nn.Module`` or an ``onnx.ModelProto``;
     ``data`` a name, ``"images:FOLDER"``, an ``.npz`` path, ``"package.module:factory"``, a torch
-    ``Dataset``, ``(inputs, labels)`` or a dict of arrays ``(samples, ...)``. Without data, only
-    candidates whose outputs stay equal within 1e-4 of their range are tried.
+    ``Dataset``, ``(inputs, labels)`` or a dict of arrays ``(samples, ...)``. The folder of
+    a training run brings its own. Without data, only candidates whose outputs stay equal within
+    1e-4 of their range are tried.
 
     The limit is ``max_drop`` (a share of the metric that may be lost) or ``floor`` (the least
     value of ``agreement`` or, in dB, ``sqnr``). ``budget`` is the time of the whole search in
@@ -95,6 +97,8 @@ def optimize(
         memory_bytes=memory_bytes,
         seed=seed,
     )
+    if data is None:
+        data = find_frontend(model).samples(model)
     search = Search(settings, model_source(model, weights, trust), data, progress or Progress())
     with search:
         return search.run(command or f"hasten.optimize({search.name!r}, ...)", zip)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import threading
+import time
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -301,6 +302,21 @@ def test_whenever_replacing_stops_one_of_them_is_there(
     monkeypatch.undo()
     assert (tmp_path / "fast" / "file").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["fast"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
+    final = tmp_path / "x.hasten"
+    long_ago = time.time() - 3600
+    for name in (".x.hasten-dead", ".x.hasten-held", ".x.hasten-young", ".other.hasten-dead"):
+        (tmp_path / name).mkdir()
+        if "young" not in name:
+            os.utime(tmp_path / name, (long_ago, long_ago))
+    with module._claimed(tmp_path / ".x.hasten-held") as mine:
+        assert mine
+        with write_aside(final) as folder:
+            (folder / "new").touch()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"x.hasten", ".x.hasten-held", ".x.hasten-young", ".other.hasten-dead"}
 
 
 def test_two_writers_of_one_place(tmp_path: Path) -> None:

@@ -19,11 +19,13 @@ from hasten.plugin.finding import (
     forms,
     frontends,
     sources,
+    speedups,
     targets,
     techniques,
 )
 from hasten.plugin.models import Converter, Form, Frontend, Source, Technique
 from hasten.plugin.running import DataSource, Engine, Runner, Target
+from hasten.plugin.training import Setup, Speedup
 
 __all__ = [
     "FAMILIES",
@@ -36,7 +38,9 @@ __all__ = [
     "Frontend",
     "Plugin",
     "Runner",
+    "Setup",
     "Source",
+    "Speedup",
     "Target",
     "Technique",
     "converters",
@@ -46,6 +50,7 @@ __all__ = [
     "frontends",
     "requirement_name",
     "sources",
+    "speedups",
     "targets",
     "techniques",
 ]

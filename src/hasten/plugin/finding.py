@@ -15,6 +15,7 @@ from hasten.errors import BrokenContract, UnknownName
 from hasten.plugin.base import Plugin
 from hasten.plugin.models import Converter, Form, Frontend, Technique
 from hasten.plugin.running import DataSource, Engine, Target
+from hasten.plugin.training import Speedup
 
 P = TypeVar("P", bound=Plugin)
 
@@ -92,7 +93,14 @@ techniques: Family[Technique] = Family(Technique)  # type: ignore[type-abstract]
 engines: Family[Engine] = Family(Engine)  # type: ignore[type-abstract]
 targets: Family[Target] = Family(Target)  # type: ignore[type-abstract]
 sources: Family[DataSource] = Family(DataSource)  # type: ignore[type-abstract]
+speedups: Family[Speedup] = Family(Speedup)  # type: ignore[type-abstract]
 
 FAMILIES: Mapping[str, Family[Any]] = MappingProxyType(
-    {f.name: f for f in (frontends, forms, converters, techniques, engines, targets, sources)}
+    {
+        family.name: family
+        for family in (
+            *(frontends, forms, converters, techniques, engines, targets, sources),
+            speedups,
+        )
+    }
 )

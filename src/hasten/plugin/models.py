@@ -103,6 +103,10 @@ class Frontend(Plugin):
         """Whether ``what`` declares its own inputs, so that no example is needed to load it."""
         return True
 
+    def samples(self, what: Any) -> Any:
+        """The data that ``what`` brings, as ``hasten.data.load`` takes them; or ``None``."""
+        return None
+
     @abstractmethod
     def load(self, source: Source) -> Model:
         """The model, in one form, with its specification."""

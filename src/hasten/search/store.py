@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import glob
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,6 +36,8 @@ ABANDONED_SECONDS = 86400.0
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NO_ACCESS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG})
 LEAST_FREE_BYTES = 2**16
+SWEPT_SECONDS = 60.0
+"""From this age on, a half-written folder that nobody works in is removed by the next writer."""
 ATTEMPTS = 3
 TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY})
 """What a system says when a folder is renamed to where one is already."""
@@ -113,6 +117,7 @@ def write_aside(final: Path) -> Iterator[Path]:
         yield folder
         sync_folder(folder)
         _replace(folder, final)
+        _sweep(final)
 
 
 @contextlib.contextmanager
@@ -123,9 +128,40 @@ def _aside(final: Path) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
         folder.chmod(0o755)
         try:
-            yield folder
+            with _claimed(folder):
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(final: Path) -> None:
+    """Remove what processes that were killed left beside ``final``, which is in its place."""
+    for left in final.parent.glob(f".{glob.escape(final.name)}-*"):
+        with contextlib.suppress(OSError):
+            if left.is_dir() and time.time() - left.stat().st_mtime > SWEPT_SECONDS:
+                with _claimed(left) as mine:
+                    if mine:
+                        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Whether this process alone works in ``folder``; the claim ends with the process."""
+    if sys.platform == "win32":
+        yield False
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def _replace(folder: Path, final: Path) -> None:

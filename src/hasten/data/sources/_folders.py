@@ -44,10 +44,10 @@ class Files:
     ignored: int
 
 
-def find(folder: Path) -> Files:
-    """All image files of a folder with sub-folders per class, or per part and class."""
+def find(folder: Path, what: str = "images", endings: frozenset[str] = ENDINGS) -> Files:
+    """All such files of a folder with sub-folders per class, or per part and class."""
     if not folder.is_dir():
-        raise BadData(f"Cannot load images: '{folder}' is no folder. Check the path.")
+        raise BadData(f"Cannot load {what}: '{folder}' is no folder. Check the path.")
     inside = _folders(folder)
     roots = {"": folder}
     if inside and all(name in PARTS and _folders(path) for name, path in inside.items()):
@@ -56,14 +56,14 @@ def find(folder: Path) -> Files:
     if len(classes) < 2:
         found = f"only one, '{classes[0]}'" if classes else "none"
         raise BadData(
-            f"Cannot load images from '{folder}': it needs a sub-folder for each of two classes "
-            f"or more, and there is {found}. Sort the images into FOLDER/CLASS/ or "
+            f"Cannot load {what} from '{folder}': it needs a sub-folder for each of two classes "
+            f"or more, and there is {found}. Sort the {what} into FOLDER/CLASS/ or "
             "FOLDER/train/CLASS/ and FOLDER/val/CLASS/."
         )
     paths, labels, parts, ignored = [], [], [], 0
     for (part, root), (number, name) in itertools.product(roots.items(), enumerate(classes)):
         files = [path for path in sorted((root / name).rglob("*")) if _visible_file(path, root)]
-        images = [path for path in files if path.suffix.lower() in ENDINGS]
+        images = [path for path in files if path.suffix.lower() in endings]
         paths += images
         labels += [number] * len(images)
         parts += [PARTS.get(part, "")] * len(images)
@@ -71,9 +71,9 @@ def find(folder: Path) -> Files:
     filled = set(labels)
     if len(filled) < 2:
         raise BadData(
-            f"Cannot load images from '{folder}': images of two classes or more are needed, and "
+            f"Cannot load {what} from '{folder}': {what} of two classes or more are needed, and "
             f"{len(filled)} of its {len(classes)} class folders hold any. Known endings: "
-            f"{', '.join(sorted(ENDINGS))}."
+            f"{', '.join(sorted(endings))}."
         )
     return Files(folder, tuple(paths), tuple(labels), tuple(parts), tuple(classes), ignored)
 
@@ -194,3 +194,21 @@ def _check_limit(files: Files, reasons: list[str], limit: float) -> None:
             f"({'; '.join(reasons[:LISTED])}). Mend or remove them, or raise the limit: "
             "images:FOLDER?unreadable=0.2."
         )
+
+
+def parts_of(files: Files, made: Decoded) -> dict[str, np.ndarray]:
+    """Numbers of the readable samples of each part that the folder declares."""
+    parts = np.array(files.parts)[made.readable]
+    return {str(part): np.flatnonzero(parts == part) for part in np.unique(parts) if part}
+
+
+def left_out(files: Files, made: Decoded, what: str) -> tuple[str, ...]:
+    """What was skipped or ignored, in words."""
+    notes = []
+    if made.unreadable:
+        named = "; ".join(made.unreadable[:LISTED])
+        more = " and more" if len(made.unreadable) > LISTED else ""
+        notes.append(f"{len(made.unreadable)} unreadable {what} were skipped ({named}{more}).")
+    if files.ignored:
+        notes.append(f"{files.ignored} files that are no {what} by their ending were ignored.")
+    return tuple(notes)

@@ -4,7 +4,8 @@
 ``ImageOps.fit`` does it in one step: the shorter side fills the size, the rest is cut off around
 the centre, bilinear with antialiasing. EXIF orientation is applied first.
 
-    images:photos                           size and channels as the model takes them, else 224
+    images:photos                           size and channels as the model takes them; without a
+                                            model as the files have them, at most 224
     images:photos?size=160&unreadable=0.1   up to a tenth of the files may be unreadable
     images:photos?size=192,256              height and width
     images:photos?crop=0.875                the central 7/8 only, as ImageNet models are tested
@@ -16,6 +17,7 @@ sizes and dates of all files, and by the options.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from hasten.data.sources._folders import LISTED, Decoded, Files, decoded, find
+from hasten.data.sources._folders import Files, decoded, find, left_out, parts_of
 from hasten.data.sources._pixels import PixelOptions, declared
 from hasten.errors import BadData
 from hasten.plugin import DataSource
@@ -31,6 +33,8 @@ from hasten.types import Data, Normalisation, Spec, TensorSpec
 
 PREFIX = "images:"
 DEFAULT_SIZE = 224
+LOOKED_AT = 64
+"""Files whose size is looked at where no model asks for one."""
 IMAGENET = Normalisation(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 IMAGENET_GREY = Normalisation(1 / 255, (0.449,), (0.226,))
 """Means over the channels: what single-channel copies of ImageNet models are given."""
@@ -62,7 +66,7 @@ class Images(DataSource):
     @dataclass(frozen=True, kw_only=True)
     class Options(PixelOptions):
         size: int | tuple[int, ...] | None = None
-        """Height and width, or one number for both. ``None``: the model's, else 224."""
+        """Height and width, or one number for both. ``None``: the model's, else the files'."""
         crop: float = 1.0
         """The share of the shorter side that is kept, above 0 and up to 1."""
         unreadable: float = 0.05
@@ -79,7 +83,7 @@ class Images(DataSource):
             )
         folder = Path(what.removeprefix(PREFIX)).expanduser()
         files = find(folder)
-        layout = _layout(what, spec, options.size)
+        layout = _layout(what, spec, options.size, files)
         decode = partial(_decode, layout=layout, crop=options.crop)
         recipe = f"crop {options.crop}, Pillow {_pillow_version()}"
         made = decoded(files, layout.shape, recipe, decode, options.unreadable)
@@ -90,22 +94,35 @@ class Images(DataSource):
             np.array(files.labels, np.int64)[made.readable],
             "classification",
             files.classes,
-            _splits(files, made),
+            parts_of(files, made),
             {layout.name: normalisation},
             str(folder.resolve()),
-            notes=(why, *_notes(files, made)),
+            notes=(why, *left_out(files, made, "images")),
         )
 
 
-def _layout(what: str, spec: Spec | None, size: Any) -> Layout:
-    """What the model's image input asks for, with ``size`` put over it."""
+def _layout(what: str, spec: Spec | None, size: Any, files: Files) -> Layout:
+    """What the model's image input asks for, else the files, with ``size`` put over it."""
     given = (size, size) if isinstance(size, int) else size
     if given is not None and (len(given) != 2 or not all(isinstance(n, int) for n in given)):
         raise BadData(f"Cannot load '{what}': size is HEIGHT,WIDTH or one number, not {size!r}.")
     if given is not None and min(given) < 1:
         raise BadData(f"Cannot load '{what}': size={size!r} must be 1 or more.")
-    layout = _layout_of(what, spec) if spec else Layout("images", DEFAULT_SIZE, DEFAULT_SIZE, 3, 1)
+    layout = _layout_of(what, spec) if spec else _natural(files)
     return replace(layout, height=given[0], width=given[1]) if given else layout
+
+
+def _natural(files: Files) -> Layout:
+    """Squares as large as the middle one of some files is wide, grey if all of these are."""
+    from PIL import Image
+
+    sides, grey = [], True
+    for path in files.paths[:: max(1, len(files.paths) // LOOKED_AT)]:
+        with contextlib.suppress(Exception), Image.open(path) as image:
+            sides.append(min(image.size))
+            grey = grey and image.mode in ("1", "L", "I;16")
+    side = min(int(np.median(sides)), DEFAULT_SIZE) if sides else DEFAULT_SIZE
+    return Layout("images", side, side, 1 if grey and sides else 3, 1)
 
 
 def _layout_of(what: str, spec: Spec) -> Layout:
@@ -160,11 +177,6 @@ def _eight_bit(image: Any) -> Any:
     return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
 
 
-def _splits(files: Files, made: Decoded) -> dict[str, np.ndarray]:
-    parts = np.array(files.parts)[made.readable]
-    return {str(part): np.flatnonzero(parts == part) for part in np.unique(parts) if part}
-
-
 def _normalisation(layout: Layout, spec: Spec | None, options: Any) -> tuple[Normalisation, str]:
     """The user's, else the model's, else ImageNet's; with a note that says which."""
     if asked := declared(options, layout.channels, layout.axis):
@@ -176,14 +188,3 @@ def _normalisation(layout: Layout, spec: Spec | None, options: Any) -> tuple[Nor
         "Pixels are normalised with ImageNet's mean and deviation, because nothing else was "
         "declared; set others with ?mean=...&std=..."
     )
-
-
-def _notes(files: Files, made: Decoded) -> list[str]:
-    notes = []
-    if made.unreadable:
-        named = "; ".join(made.unreadable[:LISTED])
-        more = " and more" if len(made.unreadable) > LISTED else ""
-        notes.append(f"{len(made.unreadable)} unreadable images were skipped ({named}{more}).")
-    if files.ignored:
-        notes.append(f"{files.ignored} files that are no images by their ending were ignored.")
-    return notes

@@ -1,0 +1,46 @@
+"""The data of a training run: its folder names them, with their parts and normalisation.
+
+**Source:** ``run.json`` as ``hasten.training.folder`` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hasten.errors import BadData
+from hasten.plugin import DataSource
+from hasten.types import Data, Normalisation, Spec
+
+RECORD = "run.json"
+
+
+class RunData(DataSource):
+    """A folder that ``hasten train`` wrote."""
+
+    order = 5
+    spelling = ""
+
+    def sniff(self, what: Any) -> bool:
+        return isinstance(what, str) and (Path(what) / RECORD).is_file()
+
+    def load(self, what: Any, spec: Spec | None, options: Any) -> Data:
+        from hasten import data
+        from hasten.training.parts import divide
+
+        record = json.loads((Path(what) / RECORD).read_text())
+        asked = record["asked"]["data"]
+        if asked is None:
+            raise BadData(
+                f"Cannot load the data of the run '{what}': they were given as an object. Give "
+                "them with --data."
+            )
+        found = data.load(asked)
+        parts = divide(found, record["settings"]["seed"], record["settings"]["clean"])
+        scales = {
+            name: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()
+        }
+        splits = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+        return replace(found, splits=splits, normalisation=scales)

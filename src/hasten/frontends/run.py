@@ -1,0 +1,77 @@
+"""A training run's folder: the network of its recipe with the weights that it learned.
+
+**Source:** the files that ``hasten.training.folder`` writes; nothing in them is code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import BadModel
+from hasten.frontends._torch import from_specs
+from hasten.frontends._torch_files import build, load_weights
+from hasten.frontends._torch_probe import probe
+from hasten.plugin import Frontend, Source
+from hasten.types import BATCH, Model, Normalisation, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+RECORD, WEIGHTS = "run.json", "model.safetensors"
+
+
+class RunFrontend(Frontend):
+    """A folder that ``hasten train`` wrote."""
+
+    requires = ("torch>=2.11", "safetensors>=0.4.3")
+    extra = "torch"
+    order = 5
+
+    def sniff(self, what: Any) -> bool:
+        return isinstance(what, str | Path) and (Path(what) / RECORD).is_file()
+
+    def describes(self, what: Any) -> bool:
+        return True
+
+    def samples(self, what: Any) -> Any:
+        record = json.loads((Path(what) / RECORD).read_text())
+        return None if record["asked"]["data"] is None else str(what)
+
+    def load(self, source: Source) -> Model:
+        folder = Path(source.what)
+        record = json.loads((folder / RECORD).read_text())
+        if not (folder / WEIGHTS).is_file():
+            raise BadModel(
+                f"Cannot load the run '{folder}': it holds no {WEIGHTS}. Finish it first: "
+                f"hasten train --resume -o {folder}."
+            )
+        module = self._module(record, source)
+        load_weights(module, folder / WEIGHTS, trust=False)
+        module = module.eval().requires_grad_(False)
+        specs = tuple(
+            TensorSpec(name, "float32", (BATCH, *shape)) for name, shape in record["inputs"].items()
+        )
+        probed = probe(module, from_specs(module, specs))
+        scales = {
+            name: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()
+        }
+        spec = replace(
+            probed.spec,
+            task=record["data"]["task"],
+            labels=tuple(record["classes"]),
+            normalisation=scales,
+        )
+        return Model("torch", probed.module, spec, frozenset({"live"} if probed.live else ()))
+
+    def _module(self, record: Any, source: Source) -> torch.nn.Module:
+        recipe = record["recipe"]
+        if record["recipe"]["options"] or recipe["network"].startswith("hasten."):
+            from hasten.recipes import Recipe
+
+            shape = next(iter(record["inputs"].values()))
+            return Recipe(title="", takes="", **recipe).module(shape, record["outputs"])
+        module, _ = build(recipe["network"], source.paths)
+        return module

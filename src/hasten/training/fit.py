@@ -1,0 +1,215 @@
+"""Fitting: epochs until the end, the target or the budget; judged, kept, and left when told to."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hasten.errors import HastenError
+from hasten.metrics import Metric
+from hasten.training.checkpoints import Checkpoints
+from hasten.training.folder import RunFolder
+from hasten.training.loop import Trainer
+from hasten.training.samples import Samples
+from hasten.training.settings import TrainSettings
+
+OUTPUT = "output"
+MOST_HALVINGS = 6
+
+
+class Stopped(HastenError):
+    """The run was told to stop; what it learned is in its last checkpoint."""
+
+
+@dataclass
+class Progress:
+    """What a run tells while it goes on; this one says nothing."""
+
+    def epoch(self, line: Mapping[str, Any], total: float) -> None:
+        """An epoch has ended."""
+
+    def step(self, done: int, total: int, loss: float, per_second: float) -> None:
+        """A step has ended."""
+
+    def doing(self, text: str) -> None:
+        """What is being tried or read right now."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+    def planned(self, rows: list[Any]) -> None:
+        """What the planner found."""
+
+
+@dataclass
+class Fit:
+    """One model on its way: the trainer, what judges it, and where it is kept."""
+
+    trainer: Trainer
+    validation: Samples
+    metric: Metric
+    settings: TrainSettings
+    folder: RunFolder | None
+    checkpoints: Checkpoints | None
+    progress: Any
+    spent: float = 0.0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    best: float | None = None
+    weights: dict[str, Any] = field(default_factory=dict)
+    reached: float | None = None
+    losses: list[float] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def resume(self) -> bool:
+        """Go on from the last whole checkpoint, if there is one."""
+        found = self.checkpoints.last() if self.checkpoints else None
+        if found is None:
+            return False
+        prefix = "best/"
+        self.weights = {
+            name.removeprefix(prefix): value
+            for name, value in found.tensors.items()
+            if name.startswith(prefix)
+        }
+        self.trainer.enter(found.tensors, found.facts["trainer"])
+        kept = found.facts["fit"]
+        self.epochs, self.best = kept["epochs"], kept["best"]
+        self.spent, self.reached = kept["spent"], kept["reached"]
+        self.losses = kept["losses"]
+        return True
+
+    def run(self) -> None:
+        """Train to the end, the target, the budget, or until nothing gets better."""
+        trainer = self.trainer
+        self._began = time.monotonic() - self.spent
+        self._saved = time.monotonic()
+        with self._signals():
+            while trainer.done < trainer.total and not self._finished():
+                self._epoch()
+                self._judge()
+                self._keep()
+
+    def _epoch(self) -> None:
+        """The steps to the end of the epoch; left early by a signal."""
+        trainer = self.trainer
+        began, first = time.monotonic(), trainer.done
+        while True:
+            try:
+                for loss in trainer.epoch():
+                    self.losses.append(loss)
+                    now = time.monotonic()
+                    per_second = (trainer.done - first) * trainer.setup.batch / (now - began + 1e-9)
+                    self.progress.step(trainer.done, trainer.total, loss, per_second)
+                    if self._stop.is_set():
+                        self._keep()
+                        where = (
+                            ""
+                            if self.folder is None
+                            else f" Go on with --resume -o {self.folder.path}."
+                        )
+                        raise Stopped(f"Stopped at step {trainer.done} of {trainer.total}.{where}")
+                    if now - self._saved > self.settings.checkpoint_seconds:
+                        self._keep()
+                return
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error) or trainer.accumulate >= 2**MOST_HALVINGS:
+                    raise
+                trainer.accumulate *= 2  # the same batch, in smaller parts
+
+    def _judge(self) -> None:
+        """The validation part, after an epoch; keeps the best weights."""
+        trainer, metric = self.trainer, self.metric
+        value = self.value(self.validation)
+        if self.best is None or self._short(self.best, value):
+            self.best, self.weights = value, trainer.weights()
+        spent = time.monotonic() - self._began
+        target = self.settings.target
+        if target is not None and self.reached is None and not self._short(value, target):
+            self.reached = spent
+        line = {
+            "epoch": len(self.epochs) + 1,
+            "step": trainer.done,
+            "loss": float(np.mean(self.losses)) if self.losses else None,
+            metric.name: value,
+            "best": self.best,
+            "learning_rate": trainer.optimizer.param_groups[0]["lr"],
+            "seconds": spent,
+        }
+        self.epochs.append(line)
+        self.losses = []
+        self.progress.epoch(line, trainer.total / trainer.per_epoch)
+
+    def _short(self, value: float, wanted: float) -> bool:
+        """Whether a value is worse than what is wanted."""
+        return value < wanted if self.metric.higher_is_better else value > wanted
+
+    def value(self, samples: Samples) -> float:
+        """The metric over some samples."""
+        outputs = {OUTPUT: self.trainer.predict(samples)}
+        rows = self.metric.statistics(outputs, None, samples.targets[samples.rows])
+        return float(self.metric.value(np.nansum(rows, axis=0)))
+
+    def _finished(self) -> bool:
+        settings = self.settings
+        if self.reached is not None:
+            return True
+        spent = time.monotonic() - self._began
+        if settings.budget_seconds is not None and spent > settings.budget_seconds:
+            return True
+        if settings.patience is None or len(self.epochs) <= settings.patience:
+            return False
+        values = [line[self.metric.name] for line in self.epochs]
+        best = int(np.argmax(values) if self.metric.higher_is_better else np.argmin(values))
+        return len(values) - 1 - best >= settings.patience
+
+    def _keep(self) -> None:
+        """A checkpoint now."""
+        if self.checkpoints is None or self.folder is None:
+            return
+        tensors, facts = self.trainer.state()
+        tensors |= {f"best/{name}": value for name, value in self.weights.items()}
+        self.spent = time.monotonic() - self._began
+        kept = {
+            "epochs": self.epochs,
+            "best": self.best,
+            "spent": self.spent,
+            "reached": self.reached,
+            "losses": self.losses,
+        }
+        self.checkpoints.save(self.trainer.done, tensors, {"trainer": facts, "fit": kept})
+        self.folder.write_metrics(self.epochs)
+        self._saved = time.monotonic()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the run after the step it is in; a second one at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before: dict[int, Any] = {}
+
+        def told(number: int, frame: Any) -> None:
+            if self._stop.is_set():
+                signal.signal(number, before[number])
+                signal.raise_signal(number)
+            self._stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.signal(number, told)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text

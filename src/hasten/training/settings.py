@@ -1,0 +1,55 @@
+"""What the user asked of a training run, checked before anything is read or written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hasten.errors import BadInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """The options of ``train``; see there for what each means. ``None``: the recipe's own."""
+
+    epochs: float | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+    loss: str | None = None
+    metric: str | None = None
+    target: float | None = None
+    budget_seconds: float | None = None
+    patience: int | None = None
+    clip: float | None = None
+    seed: int = 0
+    deterministic: bool = False
+    plan: bool = True
+    clean: bool = False
+    threads: int | None = None
+    resume: bool = False
+    out: Path | None = None
+    checkpoint_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "patience", "threads"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
+                raise BadInput(f"Cannot use --{name} {value}: it must be a whole number from 1 on.")
+        for name in ("epochs", "learning_rate", "budget_seconds", "clip"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                option = name.removesuffix("_seconds").replace("_", "-")
+                raise BadInput(f"Cannot use --{option} {value}: it must be above 0.")
+        if self.target is not None and not math.isfinite(self.target):
+            raise BadInput(f"Cannot use --target {self.target}: it must be a finite number.")
+        if not 0 <= self.seed < 2**63:
+            raise BadInput(f"Cannot use --seed {self.seed}: it must be 0 or more.")
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide what is learned: a run goes on only under the same."""
+        where = ("resume", "out", "budget_seconds", "checkpoint_seconds", "target", "plan")
+        return {name: value for name, value in asdict(self).items() if name not in where}

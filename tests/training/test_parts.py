@@ -1,0 +1,87 @@
+"""Parts of a data set, and the normalisation that the training part gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hasten.errors import BadData
+from hasten.training.parts import divide, normalisation
+from hasten.types import Data
+
+
+def data(count: int = 200, **changed: object) -> Data:
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.integers(0, 256, (count, 3, 4, 4), dtype=np.uint8)}
+    labels = np.arange(count) % 4
+    given: dict[str, object] = {"labels": labels, "task": "classification", **changed}
+    return Data("made", arrays, **given)  # type: ignore[arg-type]
+
+
+def test_parts_are_disjoint_balanced_and_the_same_each_time() -> None:
+    parts = divide(data(), seed=1)
+    every = np.concatenate([parts.train, parts.validation, parts.test])
+    assert sorted(every) == list(range(200))
+    counts = np.bincount(np.arange(200)[parts.test] % 4)
+    assert counts.max() - counts.min() <= 1
+    assert np.array_equal(parts.test, divide(data(), seed=1).test)
+    assert not np.array_equal(parts.test, divide(data(), seed=2).test)
+
+
+def test_official_parts_are_kept() -> None:
+    splits = {"train": np.arange(150), "test": np.arange(150, 200)}
+    parts = divide(data(splits=splits), seed=0)
+    assert np.array_equal(parts.test, np.arange(150, 200))
+    assert set(parts.train) | set(parts.validation) == set(range(150))
+
+
+def test_copies_across_parts_are_counted_and_left_out_when_asked() -> None:
+    made = data(
+        splits={
+            "train": np.arange(100),
+            "validation": np.arange(100, 150),
+            "test": np.arange(150, 200),
+        }
+    )
+    array = made.inputs["x"].copy()
+    array[:5] = array[150:155]
+    from dataclasses import replace
+
+    twice = replace(made, inputs={"x": array})
+    assert divide(twice, 0).copies == 5
+    assert len(divide(twice, 0).train) == 100
+    assert len(divide(twice, 0, clean=True).train) == 95
+
+
+def test_no_labels_is_told() -> None:
+    with pytest.raises(BadData, match="it has no labels"):
+        divide(data(labels=None), 0)
+
+
+def test_too_few_samples_is_told() -> None:
+    with pytest.raises(BadData, match="leave none for the"):
+        divide(data(2), 0)
+
+
+def test_normalisation_comes_from_the_given_rows_alone() -> None:
+    array = np.zeros((10, 2, 3, 3), np.uint8)
+    array[:5, 0], array[:5, 1] = 100, 200
+    array[5:] = 255
+    found = normalisation(array, np.arange(5))
+    assert found is not None
+    assert found.mean == pytest.approx((100 / 255, 200 / 255))
+    assert found.std == (1.0, 1.0), "a channel that never changes is not divided by zero"
+
+
+def test_normalised_samples_have_mean_zero_and_spread_one() -> None:
+    rng = np.random.default_rng(0)
+    series = rng.normal(5, 3, (50, 20, 2)).astype(np.float32)
+    found = normalisation(series, np.arange(50))
+    assert found is not None
+    ready = found(series)
+    assert ready.mean((0, 1)) == pytest.approx([0, 0], abs=1e-5)
+    assert ready.std((0, 1)) == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_whole_numbers_are_left_alone() -> None:
+    assert normalisation(np.zeros((4, 3), np.int64), np.arange(4)) is None
