@@ -474,11 +474,12 @@ def test_layers_that_are_kept_stay_in_float(name: str) -> None:
     before = _answers(model, inputs)
     lossy = _decibel(before, _answers(technique(model, ready, Use(name)), inputs))
     # One layer alone in int8; which one costs least is the technique's own affair.
-    best = max(
-        _decibel(before, _answers(technique(model, ready, Use.of(name, keep=kept)), inputs))
-        for kept in (tuple(sorted(layers[1:])), tuple(sorted(layers[:-1])))
-    )
-    assert best > lossy + 3
+    made = [
+        technique(model, ready, Use.of(name, keep=tuple(sorted(kept))))
+        for kept in (layers[1:], layers[:-1])
+    ]
+    assert max(_decibel(before, _answers(one, inputs)) for one in made) > lossy + 3
+    assert set(form.layers(made[0].handle, two)) & set(layers), "layers keep their names"
 
 
 # --- engines --------------------------------------------------------------------------------------

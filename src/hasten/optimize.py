@@ -97,8 +97,6 @@ def optimize(
         memory_bytes=memory_bytes,
         seed=seed,
     )
-    if data is None:
-        data = find_frontend(model).samples(model)
     search = Search(settings, model_source(model, weights, trust), data, progress or Progress())
     with search:
         return search.run(command or f"hasten.optimize({search.name!r}, ...)", zip)
@@ -191,6 +189,8 @@ class Search:
         settings, workshop = self.settings, self.workshop
         with self.evidence.lasting("import"):
             self.progress.stage("reading the model and the data")
+            if self.what_data is None:
+                self.what_data = find_frontend(self.source.what).samples(self.source.what)
             original = ground.read(workshop, settings, self.source, self.what_data, self.name)
             if not workshop.isolated and settings.out is not None:
                 raise Unsupported(
