@@ -19,6 +19,7 @@ from safetensors.torch import load_file  # noqa: E402
 import hasten  # noqa: E402
 import roads  # noqa: E402
 from hasten.errors import BadData, BadInput  # noqa: E402
+from hasten.training.fit import Progress, Stopped  # noqa: E402
 
 STRICT = ("--deterministic", "--seed", "5", "--epochs", "6", "--batch", "32")
 
@@ -119,6 +120,31 @@ def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
         for name in ("whole", "killed")
     ]
     assert lines[0] == lines[1]
+
+
+class StopAfter(Progress):
+    """Tells the run to stop after one of its steps."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, done: int, total: int, loss: float, per_second: float) -> None:
+        if done == self.at:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("at", [7, 14, 28], ids=["within", "end of an epoch", "end of the run"])
+def test_wherever_it_is_stopped_every_epoch_is_judged(tmp_path: Path, at: int) -> None:
+    data = str(spirals(tmp_path))
+    asked: dict[str, Any] = {"epochs": 2, "batch": 32, "deterministic": True}
+    whole = hasten.train("mlp", data, **asked)
+    with pytest.raises(Stopped, match=f"Stopped at step {at} of 28"):
+        hasten.train("mlp", data, out=tmp_path / "run", progress=StopAfter(at), **asked)
+    run = hasten.train("mlp", data, out=tmp_path / "run", resume=True, **asked)
+    assert [line["step"] for line in run.epochs] == [14, 28]
+    assert [line["loss"] for line in run.epochs] == [line["loss"] for line in whole.epochs]
+    state = whole.model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in run.model.state_dict().items())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

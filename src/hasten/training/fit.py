@@ -91,8 +91,10 @@ class Fit:
         self._began = time.monotonic() - self.spent
         self._saved = time.monotonic()
         with self._signals():
-            while trainer.done < trainer.total and not self._finished():
-                self._epoch()
+            while (trainer.done < trainer.total or self.losses) and not self._finished():
+                # A run that was stopped after an epoch's last step still has to be judged there.
+                if not (self.losses and trainer.epoch_ended):
+                    self._epoch()
                 self._judge()
                 self._keep()
 

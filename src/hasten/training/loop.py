@@ -47,6 +47,11 @@ class Trainer:
         self.total = max(1, math.ceil(setup.epochs * self.per_epoch))
         self.done = 0
 
+    @property
+    def epoch_ended(self) -> bool:
+        """Whether the last step was the last of an epoch, or of the run."""
+        return self.done == self.total or self.done % self.per_epoch == 0
+
     # --- learning ---
 
     def epoch(self) -> Iterator[float]:
