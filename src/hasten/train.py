@@ -103,8 +103,8 @@ class _Training:
     def run(self) -> Run:
         """The whole road."""
         folder = None if self.settings.out is None else RunFolder(self.settings.out)
+        earlier = self._earlier(folder)
         with self._torch_as_asked():
-            earlier = self._earlier(folder)
             self._read()
             plain = self._setup()
             if folder is None:
@@ -155,10 +155,10 @@ class _Training:
                     f"Cannot resume '{folder.path}': there is no run in it. Leave --resume away, "
                     "or give the folder that hasten train wrote."
                 )
-            self.what = self.what if self.what is not None else found["asked"]["recipe"]
-            self.what_data = (
-                self.what_data if self.what_data is not None else found["asked"]["data"]
-            )
+            asked = found["asked"]
+            self.what = asked["recipe"] if self.what is None else self.what
+            self.what_data = asked["data"] if self.what_data is None else self.what_data
+            self.settings = self.settings.like({**found["settings"], "target": asked.get("target")})
         elif folder is not None:
             self._check_folder(folder)
         if self.what_data is None:
@@ -306,6 +306,7 @@ class _Training:
             "asked": {
                 "recipe": asked,
                 "data": self.what_data if isinstance(self.what_data, str) else None,
+                "target": self.settings.target,
             },
             "recipe": self.recipe.to_json(),
             "settings": self.settings.identity(),

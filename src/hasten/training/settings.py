@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ class TrainSettings:
             raise BadInput(f"Cannot use --target {self.target}: it must be a finite number.")
         if not 0 <= self.seed < 2**63:
             raise BadInput(f"Cannot use --seed {self.seed}: it must be 0 or more.")
+
+    def like(self, earlier: Mapping[str, Any]) -> TrainSettings:
+        """These settings, and those of an earlier run wherever nothing was given."""
+        usual = {field.name: field.default for field in fields(self)}
+        kept = {
+            name: value
+            for name, value in earlier.items()
+            if name in usual and getattr(self, name) == usual[name]
+        }
+        return replace(self, **kept)
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide what is learned: a run goes on only under the same."""
