@@ -216,6 +216,29 @@ def test_what_proved_broken_is_left_out() -> None:
     assert _names(plans) == ["slow"]
 
 
+def test_where_a_setting_breaks_the_limit_alone_the_exact_one_is_next() -> None:
+    plans = space.plans(_situation(breaking=frozenset({Use.of("fast", precision="bf16")})))
+    assert _names(plans) == [
+        "fast",
+        "clean + fast",
+        "slow",
+        "clean + quantise + fast",
+        "clean + quantise(mode=odd) + fast",
+        "fast(precision=bf16)",
+        "clean + fast(precision=bf16)",
+        "clean + quantise + fast(precision=bf16)",
+        "clean + quantise(mode=odd) + fast(precision=bf16)",
+    ]
+
+
+def test_what_the_engine_alone_loses() -> None:
+    told = {plan.name: space.lossy_by_engine(plan) for plan in space.plans(_situation())}
+    assert [name for name, lossy in told.items() if lossy] == [
+        "fast(precision=bf16)",
+        "clean + fast(precision=bf16)",
+    ]
+
+
 def test_a_live_model_stays_in_its_form() -> None:
     assert _names(space.plans(_situation(exportable=False))) == ["slow"]
 

@@ -23,7 +23,7 @@ from hasten.search.rescue import TRIES, Rescue
 from hasten.search.settings import Settings
 from hasten.search.space import Situation
 from hasten.search.workshop import BUILD_SECONDS, Workshop
-from hasten.types import Plan, Score, Trial, Workload
+from hasten.types import Plan, Score, Trial, Use, Workload
 
 BUILD_SHARE = 0.7
 """The share of the budget after which no further candidate is built."""
@@ -62,6 +62,7 @@ class Candidates:
     trials: list[Trial] = field(default_factory=list)
     tried: set[Plan] = field(default_factory=set)
     broken: frozenset[str] = frozenset()
+    breaking: frozenset[Use] = frozenset()
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -75,6 +76,7 @@ class Candidates:
             self.workload,
             exact_only=self.original.data is None,
             broken=self.broken,
+            breaking=self.breaking,
             only=self.settings.engines,
             exportable=self.original.exportable,
         )
@@ -131,7 +133,7 @@ class Candidates:
         self.progress.stage("building candidates", len(queue))
         while queue and self._time_for_another(queue[0]):
             trial = self._try(queue.pop(0))
-            if trial.status == "failed" and self._learned_broken(trial):
+            if self._learned(trial):
                 queue = self._new_plans()
         self._rescue()
         self._refine()
@@ -177,8 +179,17 @@ class Candidates:
         """How many times faster than the reference a trial looked when it was built."""
         return (self.reference.seconds_per_call or 0.0) / (trial.seconds_per_call or np.inf)
 
+    def _learned(self, trial: Trial) -> bool:
+        """Whether a trial tells what other plans should avoid."""
+        if trial.status == "failed":
+            return self._learned_broken(trial)
+        if trial.status == "broken" and space.lossy_by_engine(trial.plan):
+            self.breaking = self.breaking | {trial.plan.engine}
+            return True
+        return False
+
     def _learned_broken(self, trial: Trial) -> bool:
-        """Whether a failure was at a converter or a clean step, which other plans then avoid."""
+        """Whether a failure was at a converter or a clean step."""
         blamed = {
             use.name
             for family, use in trial.plan.steps
@@ -214,6 +225,8 @@ class Candidates:
     def _worth_saving(self, trial: Trial) -> bool:
         best = self.rank(self.promising[0]) if self.promising else np.inf
         broken = trial.status == "broken" and space.keepable(trial.plan)
+        # Where the engine's setting breaks the limit alone, no layer in float mends it.
+        broken = broken and trial.plan.engine not in self.breaking
         return broken and self.rank(trial) * WORTH_RESCUE <= best
 
     def _refine(self) -> None:

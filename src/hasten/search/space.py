@@ -23,7 +23,8 @@ class Situation:
     """Everything that decides which plans make sense.
 
     ``exact_only``: no data, so nothing may change the outputs. ``broken``: converters and clean
-    techniques that already failed on this model. ``only``: engines the user restricts to.
+    techniques that already failed on this model. ``breaking``: engines with settings that break
+    the limit by themselves. ``only``: engines the user restricts to.
     """
 
     form: str
@@ -33,6 +34,7 @@ class Situation:
     workload: Workload
     exact_only: bool = False
     broken: frozenset[str] = frozenset()
+    breaking: frozenset[Use] = frozenset()
     only: tuple[str, ...] = ()
     exportable: bool = True
 
@@ -83,7 +85,17 @@ def plans(situation: Situation) -> list[Plan]:
                     for rank, options in enumerate(_settings(situation, engine, traits)):
                         plan = Plan((*route, *steps), Use.of(engine.name, **options))
                         found[plan] = min(place + rank, found.get(plan, place + rank))
-    return sorted(found, key=lambda plan: (found[plan], estimate(plan), plan.complexity))
+    return sorted(
+        found, key=lambda p: (_doubt(situation, p), found[p], estimate(p), p.complexity)
+    )
+
+
+def _doubt(situation: Situation, plan: Plan) -> int:
+    """Where the limit stops an engine's lossy setting, its exact one is next and that one last."""
+    if plan.engine in situation.breaking:
+        return 1
+    stopped = plan.engine.name in {use.name for use in situation.breaking}
+    return -1 if stopped and is_exact(plan) else 0
 
 
 def _engines(situation: Situation) -> Iterator[Engine]:
@@ -176,11 +188,21 @@ def estimate(plan: Plan) -> float:
 
 def is_exact(plan: Plan) -> bool:
     """Whether nothing in the plan is meant to change the outputs."""
-    engine = plugin.engines.get(plan.engine.name)
-    return engine.exact(dict(plan.engine.options)) and all(
-        family != "techniques" or plugin.techniques.get(use.name).exact
-        for family, use in plan.steps
-    )
+    return _exact_engine(plan) and _exact_steps(plan)
+
+
+def lossy_by_engine(plan: Plan) -> bool:
+    """Whether the engine's settings alone are meant to change the outputs."""
+    return not _exact_engine(plan) and _exact_steps(plan)
+
+
+def _exact_engine(plan: Plan) -> bool:
+    return plugin.engines.get(plan.engine.name).exact(dict(plan.engine.options))
+
+
+def _exact_steps(plan: Plan) -> bool:
+    techniques = [use.name for family, use in plan.steps if family == "techniques"]
+    return all(plugin.techniques.get(name).exact for name in techniques)
 
 
 def keepable(plan: Plan) -> bool:
