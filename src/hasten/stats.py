@@ -168,6 +168,13 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
     return _crossing(lambda x: beta_cdf(x, a, b), probability, 0.0, 1.0)
 
 
+def student_quantile(confidence: float, freedom: int) -> float:
+    """The t that Student's t with ``freedom`` degrees stays within, either way, with
+    ``confidence``: its square over itself plus ``freedom`` has a beta distribution."""
+    share = beta_quantile(confidence, 0.5, freedom / 2)
+    return math.sqrt(freedom * share / (1 - share))
+
+
 def _crossing(rising: Callable[[Vector], Vector], level: float, low: float, high: float) -> float:
     """Where a rising function crosses ``level`` between ``low`` and ``high``, from above."""
     while high - low > 1e-9 + 1e-7 * abs(high):

@@ -17,26 +17,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hasten import data as sources
-from hasten import metrics, plugin, recipes
-from hasten.data.splits import sample_digests
-from hasten.errors import BadData, BadInput
-from hasten.plugin import Setup, Source
-from hasten.recipes import Recipe
-from hasten.search.build import find_frontend
+from hasten import metrics, plugin
+from hasten.errors import BadInput
+from hasten.metrics import Metric
+from hasten.plugin import Setup
 from hasten.search.settings import seconds
-from hasten.training import losses, optimizers
+from hasten.training import folds, losses, optimizers
 from hasten.training.checkpoints import Checkpoints
 from hasten.training.facts import answers, confusion, traits
-from hasten.training.fit import OUTPUT, Fit, Progress
+from hasten.training.fit import OUTPUT, Fit, Learned, Progress, Stopped
 from hasten.training.folder import CHECKPOINTS, RunFolder
-from hasten.training.parts import divide, normalisation
 from hasten.training.plan import Planner
-from hasten.training.samples import Samples
 from hasten.training.settings import TrainSettings
-from hasten.types import Data, Normalisation, digest
+from hasten.training.task import Task, read
+from hasten.types import Data
 
 if TYPE_CHECKING:
     import torch
+
+    from hasten.training.loop import Trainer
 
 METRICS = {"classification": "accuracy", "multilabel": "f1", "regression": "mse"}
 
@@ -57,6 +56,8 @@ def train(
     ``nn.Module``; ``None`` chooses by the data. ``data`` is whatever ``hasten.data.load`` takes.
     ``target`` is a value of the metric on the validation part, at which training ends; the test
     part is read once, at the end. With ``out`` the run is kept in a folder and can be resumed.
+    With ``folds`` every sample outside the test part validates once; the model of the fold that
+    validated best is kept.
     """
     settings = TrainSettings(
         **options,
@@ -105,28 +106,38 @@ class _Training:
         folder = None if self.settings.out is None else RunFolder(self.settings.out)
         earlier = self._earlier(folder)
         with self._torch_as_asked():
-            self._read()
+            self.task = read(self.what, self.what_data, self.settings)
+            self.metric = self._metric()
             plain = self._setup()
             if folder is None:
                 return self._train(plain, None, None)
             with folder.held():
                 self._check_folder(folder)
-                return self._train(plain, folder, earlier)
+                try:
+                    return self._train(plain, folder, earlier)
+                except Stopped as stopped:
+                    where = f"Go on with --resume -o {folder.path}."
+                    raise Stopped(f"{stopped} {where}") from None
 
     def _train(self, plain: Setup, folder: RunFolder | None, earlier: dict[str, Any] | None) -> Run:
         """Plan, fit, test."""
-        checkpoints = None
-        if folder is not None:
-            checkpoints = Checkpoints(folder.path / CHECKPOINTS, self._identity())
-            if self.settings.resume:
+        from hasten.training.loop import Trainer
+
+        tasks = self._tasks()
+        places = self._places(folder, len(tasks))
+        kept = [self._checkpoints(place, number) for number, place in enumerate(places)]
+        if self.settings.resume:
+            for checkpoints in filter(None, kept):
                 checkpoints.last()  # refuses what belongs to another run, before anything is done
         setup, plan = self._plan(plain, earlier)
         record = self._record(plan, setup.epochs)
         if folder is not None:
             folder.write_record(record)
-        fit = self._fit(setup, folder, checkpoints)
-        fit.run()
-        return self._finish(fit, folder, record)
+        trainer = Trainer(setup, tasks[0].samples, self.settings.seed)
+        learned = [
+            fit.run() for fit in self._fits(trainer, tasks, list(zip(places, kept, strict=True)))
+        ]
+        return self._finish(setup.module, list(zip(tasks, learned, strict=True)), folder, record)
 
     # --- what is asked ---
 
@@ -176,103 +187,85 @@ class _Training:
                 "choose another folder with -o."
             )
 
-    def _read(self) -> None:
-        """Data, parts, normalisation and the module."""
-        found = sources.load(self.what_data)
-        self.parts = divide(found, self.settings.seed, self.settings.clean)
-        if found.labels is None:
-            raise BadData(f"Cannot train on '{found.name}': it has no labels.")
-        self._check(found)
-        scales = {
-            name: normalisation(array, self.parts.train) for name, array in found.inputs.items()
-        }
-        known: dict[str, Normalisation] = {name: n for name, n in scales.items() if n}
-        splits = {
-            "train": self.parts.train,
-            "validation": self.parts.validation,
-            "test": self.parts.test,
-        }
-        self.data = replace(found, normalisation=known, splits=splits)
-        targets = np.asarray(found.labels)
-        self.samples = Samples(
-            tuple(found.inputs.values()),
-            tuple(scales.values()),
-            targets.astype(np.float32) if found.task == "regression" else targets,
-            self.parts.train,
+    def _metric(self) -> Metric:
+        task = self.task.data.task
+        name = self.settings.metric or METRICS.get(task)
+        if name is None:
+            raise BadInput(f"Cannot judge labels with task '{task}'. Name a metric with --metric.")
+        return metrics.named(name)
+
+    # --- what is learned, once or fold by fold ---
+
+    def _tasks(self) -> list[Task]:
+        """The task, or one for each fold."""
+        if self.settings.folds is None:
+            return [self.task]
+        parts = folds.divide_folds(
+            self.task.data, self.task.parts, self.settings.folds, self.settings.seed
         )
-        self.recipe, self.module = self._module(found)
+        return [self.task.divided(one) for one in parts]
 
-    def _check(self, found: Data) -> None:
-        if found.task != "classification" or found.labels is None:
-            return
-        if found.labels.min() < 0:
-            raise BadData(
-                f"Cannot train on '{found.name}': label {found.labels.min()} is negative. Number "
-                "the classes from 0."
+    def _places(self, folder: RunFolder | None, count: int) -> list[RunFolder | None]:
+        """Where each fit is kept: in the run's folder, or in one of its own for each fold."""
+        if folder is None or self.settings.folds is None:
+            return [folder] * count
+        return [RunFolder(folder.path / f"fold-{number}") for number in range(1, count + 1)]
+
+    def _checkpoints(self, place: RunFolder | None, number: int) -> Checkpoints | None:
+        if place is None:
+            return None
+        identity = self.task.identity(self.settings) | {"fold": number}
+        return Checkpoints(place.path / CHECKPOINTS, identity)
+
+    def _fits(
+        self,
+        trainer: Trainer,
+        tasks: list[Task],
+        places: list[tuple[RunFolder | None, Checkpoints | None]],
+    ) -> Iterator[Fit]:
+        """What to fit, one after the other. All share the data and whatever was compiled."""
+        fresh = copy.deepcopy(trainer.state()) if len(tasks) > 1 else None
+        # Planning counts: nobody gets it for nothing.
+        spent = (time.monotonic() - self.began) / len(tasks)
+        settings = self.settings
+        if settings.budget_seconds is not None:
+            settings = replace(settings, budget_seconds=settings.budget_seconds / len(tasks))
+        for number, (task, (folder, checkpoints)) in enumerate(zip(tasks, places, strict=True), 1):
+            if fresh is not None:
+                self.progress.doing(f"fold {number} of {len(tasks)}")
+                trainer.begin_again(task.samples, fresh)
+            validation = task.samples.take(task.parts.validation)
+            fit = Fit(
+                trainer, validation, self.metric, settings, folder, checkpoints, self.progress
             )
-        counts = np.bincount(found.labels[self.parts.train])
-        if len(counts) < 2 or np.count_nonzero(counts) < 2:
-            raise BadData(
-                f"Cannot train on '{found.name}': its training part holds one class only. Give "
-                "samples of two or more."
-            )
-
-    def _module(self, found: Data) -> tuple[Recipe, torch.nn.Module]:
-        """The recipe and a module with its initial weights."""
-        import torch
-
-        what = self.what
-        if what is None or (isinstance(what, str) and ":" not in what):
-            recipe = recipes.chosen(found) if what is None else recipes.named(what)
-            shape = next(iter(found.inputs.values())).shape[1:]
-            outputs = recipes.output_count(found, self.samples.targets)
-            torch.manual_seed(self.settings.seed)
-            return recipe, recipe.module(shape, outputs)
-        training = {"epochs": 20, "batch": 128, "optimizer": "adamw", "learning_rate": 1e-3}
-        name = what if isinstance(what, str) else type(what).__name__
-        own = Recipe(name, "a model of your own", "", name, training=training)
-        if isinstance(what, torch.nn.Module):
-            return own, copy.deepcopy(what)
-        model = find_frontend(what)(Source(what))
-        if model.form != "torch":
-            raise BadInput(
-                f"Cannot train '{what}': it is a model in form {model.form}. Give an nn.Module as "
-                "package.module:factory, or a recipe."
-            )
-        module: torch.nn.Module = model.handle
-        return own, module.requires_grad_(True)
-
-    def _identity(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to be gone on from."""
-        return {
-            **self.settings.identity(),
-            "recipe": self.recipe.to_json(),
-            "data": digest(sample_digests(self.data).tobytes(), self.samples.targets.tobytes()),
-        }
+            fit.spent = spent
+            if settings.resume:
+                fit.resume()
+            yield fit
 
     # --- how it is trained ---
 
     def _setup(self) -> Setup:
         """The plain setup: what a tutorial would do, with the recipe's numbers."""
-        settings, usual = self.settings, dict(self.recipe.training)
-        task = self.data.task
+        settings, usual = self.settings, dict(self.task.recipe.training)
+        task = self.task.data.task
         self.loss, loss = losses.named(settings.loss or usual.get("loss"), task)
         extra = {name: usual[name] for name in ("weight_decay", "momentum") if name in usual}
         rate = settings.learning_rate or usual["learning_rate"]
         size = settings.batch or usual["batch"]
         setup = Setup(
-            module=self.module,
+            module=self.task.module,
             loss=loss,
             optimizer=optimizers.optimizer(settings.optimizer or usual["optimizer"], rate, **extra),
             schedule=optimizers.schedule(settings.schedule or usual.get("schedule", "one-cycle")),
             epochs=settings.epochs or usual["epochs"],
-            batch=min(size, len(self.parts.train)),
+            batch=min(size, len(self.task.parts.train)),
             task=task,
-            traits=traits(self.module, self.data),
+            traits=traits(self.task.module, self.task.data),
             threads=settings.threads,
             clip=settings.clip or usual.get("clip"),
         )
-        for name, options in self.recipe.speedups.items():
+        for name, options in self.task.recipe.speedups.items():
             setup = plugin.speedups.get(name)(setup, {}, options)
         return setup
 
@@ -285,12 +278,12 @@ class _Training:
                     use = row["use"]
                     setup = plugin.speedups.get(use["name"])(setup, target, use["options"])
             return replace(setup, epochs=earlier["epochs"]), list(earlier["plan"])
-        planner = Planner(self.samples, self.settings.seed, target, self.progress.doing)
+        planner = Planner(self.task.samples, self.settings.seed, target, self.progress.doing)
         measure = self.settings.plan and not self.settings.deterministic
         planned = planner.measured(setup) if measure else planner.unmeasured(setup)
         if measure and self.settings.budget_seconds is not None:
-            spent = time.monotonic() - self.began
-            planned = planner.within(planned, self.settings.budget_seconds - spent)
+            left = self.settings.budget_seconds - (time.monotonic() - self.began)
+            planned = planner.within(planned, left / (self.settings.folds or 1))
         return planned, [row.to_json() for row in planner.rows]
 
     def _record(self, plan: list[Any], epochs: float) -> dict[str, Any]:
@@ -298,78 +291,81 @@ class _Training:
 
         from hasten.search.store import version
 
-        asked = self.what if isinstance(self.what, str) else self.recipe.name
+        task, data = self.task, self.task.data
         return {
             "hasten": version(),
             "torch": torch.__version__,
             "command": self.command,
             "asked": {
-                "recipe": asked,
+                "recipe": self.what if isinstance(self.what, str) else task.recipe.name,
                 "data": self.what_data if isinstance(self.what_data, str) else None,
                 "target": self.settings.target,
             },
-            "recipe": self.recipe.to_json(),
+            "recipe": task.recipe.to_json(),
             "settings": self.settings.identity(),
             "loss": self.loss,
-            "data": {"name": self.data.name, "parts": self.parts.facts(), "task": self.data.task},
-            "classes": list(self.data.classes),
-            "inputs": {name: list(a.shape[1:]) for name, a in self.data.inputs.items()},
-            "outputs": recipes.output_count(self.data, self.samples.targets),
-            "normalisation": {name: n.to_json() for name, n in self.data.normalisation.items()},
+            "metric": self.metric.name,
+            "data": {"name": data.name, "parts": task.parts.facts(), "task": data.task},
+            "classes": list(data.classes),
+            "inputs": {name: list(array.shape[1:]) for name, array in data.inputs.items()},
+            "outputs": task.outputs,
             "plan": plan,
             "epochs": epochs,
             "planned_seconds": time.monotonic() - self.began,
         }
 
-    def _fit(self, setup: Setup, folder: RunFolder | None, checkpoints: Checkpoints | None) -> Fit:
-        from hasten.training.loop import Trainer
-
-        task = self.data.task
-        name = self.settings.metric or METRICS.get(task)
-        if name is None:
-            raise BadInput(f"Cannot judge labels with task '{task}'. Name a metric with --metric.")
-        fit = Fit(
-            Trainer(setup, self.samples, self.settings.seed),
-            self.samples.take(self.parts.validation),
-            metrics.named(name),
-            self.settings,
-            folder,
-            checkpoints,
-            self.progress,
-        )
-        fit.spent = time.monotonic() - self.began  # planning counts: nobody gets it for nothing
-        if self.settings.resume:
-            fit.resume()
-        return fit
-
     # --- how it ended ---
 
-    def _finish(self, fit: Fit, folder: RunFolder | None, record: dict[str, Any]) -> Run:
+    def _finish(
+        self,
+        model: torch.nn.Module,
+        found: list[tuple[Task, Learned]],
+        folder: RunFolder | None,
+        record: dict[str, Any],
+    ) -> Run:
         """The best weights, the test part read once, and the record of it all."""
-        model = fit.trainer.setup.module
-        model.load_state_dict(fit.weights or model.state_dict())
-        model.eval().requires_grad_(False)
-        test = self.samples.take(self.parts.test)
-        outputs = answers(model, test)
-        name = fit.metric.name
-        rows = fit.metric.statistics({OUTPUT: outputs}, None, test.targets[test.rows])
-        value = float(fit.metric.value(np.nansum(rows, axis=0)))
-        target = self.settings.target
+        sign = 1 if self.metric.higher_is_better else -1
+        chosen = max(range(len(found)), key=lambda number: sign * found[number][1].best)
+        tested = [self._tested(model, task, learned) for task, learned in found]
+        task, learned = found[chosen]
+        model.load_state_dict(learned.weights)
+        test = task.samples.take(task.parts.test)
+        value, outputs = tested[chosen]
         record |= {
-            "metric": name,
-            "best": fit.best,
-            "target": target,
-            "reached_seconds": fit.reached,
+            "best": learned.best,
+            "target": self.settings.target,
+            "reached_seconds": learned.reached,
             "test": {"value": value, "n": len(test)},
-            "steps": fit.trainer.done,
+            "normalisation": {name: n.to_json() for name, n in task.data.normalisation.items()},
+            "steps": sum(one.steps for _, one in found),
             "seconds": time.monotonic() - self.began,
         }
-        if self.data.task == "classification":
+        if self.settings.folds is not None:
+            record["fold"] = chosen + 1
+            record["folds"] = [
+                {"n": len(task.parts.validation), "test": value, **learned.facts()}
+                for (task, learned), (value, _) in zip(found, tested, strict=True)
+            ]
+            middle, low, high = folds.mean([learned.best for _, learned in found])
+            record["cross_validation"] = {"mean": middle, "low": low, "high": high}
+        if task.data.task == "classification":
             record["confusion"] = confusion(outputs, test.targets[test.rows])
         if folder is not None:
             folder.write_weights(model.state_dict())
-            folder.write_metrics(fit.epochs)
+            folder.write_metrics(learned.epochs)
             folder.write_record(record)
         inputs, _ = test.batch(np.arange(1))
         model.example_input_array = tuple(inputs)  # type: ignore[assignment]
-        return Run(model, self.data, record, folder.path if folder else None, fit.epochs)
+        place = None if folder is None else folder.path
+        return Run(model, task.data, record, place, learned.epochs)
+
+    def _tested(
+        self, model: torch.nn.Module, task: Task, learned: Learned
+    ) -> tuple[float, np.ndarray]:
+        """The metric on the test part, and the outputs."""
+        model.load_state_dict(learned.weights)
+        model.eval().requires_grad_(False)
+        test = task.samples.take(task.parts.test)
+        outputs = answers(model, test)
+        rows = self.metric.statistics({OUTPUT: outputs}, None, test.targets[test.rows])
+        return float(self.metric.value(np.nansum(rows, axis=0))), outputs

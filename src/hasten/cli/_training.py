@@ -98,6 +98,9 @@ def show(run: Any) -> None:
             f"[yellow]{parts['copies']:,} training samples are exact copies of validation or test "
             f"samples: they {what}.[/]"
         )
+    if "folds" in record:
+        console.print()
+        console.print(_folds_table(record))
     console.print()
     console.print(_plan_table(record["plan"]))
     if run.path is not None:
@@ -113,6 +116,31 @@ def _target_line(record: Mapping[str, Any]) -> str:
         f"[yellow]The target {name} {target:g} was not reached: the best was "
         f"{record['best']:.4f}. Give more --epochs or another recipe.[/]"
     )
+
+
+def _folds_table(record: Mapping[str, Any]) -> Table:
+    """Every fold, and the mean over them."""
+    name, whole = record["metric"], record["cross_validation"]
+    table = Table(
+        title=f"{name} over {len(record['folds'])} folds: {whole['mean']:.4f} "
+        f"[{whole['low']:.4f}, {whole['high']:.4f}]",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
+    for column in ("fold", "validation", "samples", "test", "epochs", "seconds"):
+        table.add_column(column, justify="right")
+    for number, fold in enumerate(record["folds"], 1):
+        table.add_row(
+            f"{number} (kept)" if number == record["fold"] else str(number),
+            f"{fold['best']:.4f}",
+            f"{fold['n']:,}",
+            f"{fold['test']:.4f}",
+            str(fold["epochs"]),
+            f"{fold['seconds']:.0f}",
+        )
+    return table
 
 
 def _plan_table(rows: list[Mapping[str, Any]]) -> Table:

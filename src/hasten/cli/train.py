@@ -13,6 +13,7 @@ NAME = "train"
 EXAMPLES = (
     "Examples: hasten train --data images:photos -o run · "
     "hasten train cnn --data fashion-mnist --target 0.93 -o run · "
+    "hasten train --data table.npz --folds 5 -o run · "
     "hasten train --resume -o run"
 )
 
@@ -52,6 +53,10 @@ def command(
     budget: Annotated[str | None, typer.Option(help="Stop after this: 90s, 5m, 1h.")] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after this many epochs without a better one.")
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Cross-validate: so many models, each validated on another part."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of parts, order, weights and augmentation.")] = 0,
     deterministic: Annotated[
@@ -95,6 +100,7 @@ def command(
                 metric=metric,
                 budget=budget,
                 patience=patience,
+                folds=folds,
                 seed=seed,
                 deterministic=deterministic,
                 plan=not no_plan,

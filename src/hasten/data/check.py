@@ -41,6 +41,11 @@ def consistent(data: Data) -> Data:
         raise BadData(f"Cannot use '{data.name}': it holds no samples.")
     if data.labels is not None:
         _check_finite(data, "y", data.labels)
+    if data.groups is not None and data.groups.shape != (len(data),):
+        raise BadData(
+            f"Cannot use the groups of '{data.name}': they have shape {list(data.groups.shape)}, "
+            f"and there are {len(data)} samples. Give one name or number per sample."
+        )
     _check_splits(data)
     return data
 

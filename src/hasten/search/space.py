@@ -85,9 +85,7 @@ def plans(situation: Situation) -> list[Plan]:
                     for rank, options in enumerate(_settings(situation, engine, traits)):
                         plan = Plan((*route, *steps), Use.of(engine.name, **options))
                         found[plan] = min(place + rank, found.get(plan, place + rank))
-    return sorted(
-        found, key=lambda p: (_doubt(situation, p), found[p], estimate(p), p.complexity)
-    )
+    return sorted(found, key=lambda p: (_doubt(situation, p), found[p], estimate(p), p.complexity))
 
 
 def _doubt(situation: Situation, plan: Plan) -> int:

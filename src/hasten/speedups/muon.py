@@ -103,6 +103,7 @@ def both(  # noqa: C901  # it holds a class, which cannot stand outside: torch i
                 }
             )
             self.param_groups = [*rest.param_groups, self.own]
+            self.state.clear()
             for number, weight in enumerate(self.own["params"]):
                 if shift + number in kept:
                     self.state[weight] = dict(kept[shift + number])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -48,6 +49,28 @@ class Progress:
         """What the planner found."""
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What a fit gave: the weights that answer best, and how they were found."""
+
+    weights: dict[str, Any]
+    best: float
+    epochs: list[dict[str, Any]]
+    steps: int
+    reached: float | None
+    seconds: float
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the weights and the epochs."""
+        return {
+            "best": self.best,
+            "epochs": len(self.epochs),
+            "steps": self.steps,
+            "reached_seconds": self.reached,
+            "seconds": self.seconds,
+        }
+
+
 @dataclass
 class Fit:
     """One model on its way: the trainer, what judges it, and where it is kept."""
@@ -85,7 +108,7 @@ class Fit:
         self.losses = kept["losses"]
         return True
 
-    def run(self) -> None:
+    def run(self) -> Learned:
         """Train to the end, the target, the budget, or until nothing gets better."""
         trainer = self.trainer
         self._began = time.monotonic() - self.spent
@@ -97,6 +120,9 @@ class Fit:
                     self._epoch()
                 self._judge()
                 self._keep()
+        best = math.nan if self.best is None else self.best  # every run has its first epoch
+        seconds = self.epochs[-1]["seconds"]
+        return Learned(self.weights, best, self.epochs, trainer.done, self.reached, seconds)
 
     def _epoch(self) -> None:
         """The steps to the end of the epoch; left early by a signal."""
@@ -111,12 +137,7 @@ class Fit:
                     self.progress.step(trainer.done, trainer.total, loss, per_second)
                     if self._stop.is_set():
                         self._keep()
-                        where = (
-                            ""
-                            if self.folder is None
-                            else f" Go on with --resume -o {self.folder.path}."
-                        )
-                        raise Stopped(f"Stopped at step {trainer.done} of {trainer.total}.{where}")
+                        raise Stopped(f"Stopped at step {trainer.done} of {trainer.total}.")
                     if now - self._saved > self.settings.checkpoint_seconds:
                         self._keep()
                 return
@@ -159,7 +180,10 @@ class Fit:
         return float(self.metric.value(np.nansum(rows, axis=0)))
 
     def _finished(self) -> bool:
+        """Whether nothing is to be gained by another epoch; the first one always is."""
         settings = self.settings
+        if not self.epochs:
+            return False
         if self.reached is not None:
             return True
         spent = time.monotonic() - self._began

@@ -18,6 +18,8 @@ from hasten.training.samples import FEEDS, Samples
 if TYPE_CHECKING:
     import torch
 
+    State = tuple[dict[str, torch.Tensor], dict[str, Any]]
+
 EVALUATION_BATCH = 512
 
 
@@ -43,9 +45,13 @@ class Trainer:
         self.forward = setup.compiled(self.module) if setup.compiled else self.module
         self.average = setup.average(self.module) if setup.average else None
         self.accumulate = setup.accumulate
-        self.per_epoch = batch_count(len(samples), setup.batch)
-        self.total = max(1, math.ceil(setup.epochs * self.per_epoch))
+        self._count()
         self.done = 0
+
+    def _count(self) -> None:
+        """The steps of an epoch and of the run."""
+        self.per_epoch = batch_count(len(self.samples), self.setup.batch)
+        self.total = max(1, math.ceil(self.setup.epochs * self.per_epoch))
 
     @property
     def epoch_ended(self) -> bool:
@@ -177,7 +183,16 @@ class Trainer:
 
     # --- coming and going ---
 
-    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def begin_again(self, samples: Samples, fresh: State) -> None:
+        """Learn from other samples, from a copy of the state there was before the first step.
+
+        What was compiled stays.
+        """
+        self.samples = samples
+        self._count()
+        self.enter(*fresh)
+
+    def state(self) -> State:
         """Everything that the next step depends on: tensors by name, and plain values."""
         learned = self.optimizer.state_dict()
         tensors = {f"model/{name}": value for name, value in self.module.state_dict().items()}

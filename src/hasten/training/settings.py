@@ -26,6 +26,7 @@ class TrainSettings:
     budget_seconds: float | None = None
     patience: int | None = None
     clip: float | None = None
+    folds: int | None = None
     seed: int = 0
     deterministic: bool = False
     plan: bool = True
@@ -45,6 +46,8 @@ class TrainSettings:
             if value is not None and not (value > 0 and math.isfinite(value)):
                 option = name.removesuffix("_seconds").replace("_", "-")
                 raise BadInput(f"Cannot use --{option} {value}: it must be above 0.")
+        if self.folds is not None and not (self.folds == int(self.folds) and self.folds >= 2):
+            raise BadInput(f"Cannot use --folds {self.folds}: it must be 2 or more.")
         if self.target is not None and not math.isfinite(self.target):
             raise BadInput(f"Cannot use --target {self.target}: it must be a finite number.")
         if not 0 <= self.seed < 2**63:

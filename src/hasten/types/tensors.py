@@ -178,6 +178,8 @@ class Data:
     numbers, ``(samples, classes)`` of 0/1, or targets of any shape. ``splits`` maps ``"train"``,
     ``"validation"`` and ``"test"`` to sample indices where the source declares them. Arrays that
     have a ``normalisation`` are stored raw (uint8) and normalised on the way into the model.
+    ``groups`` ``(samples,)`` names what a sample belongs to (a person, a machine): samples of one
+    group never stand in two parts or folds.
     """
 
     name: str
@@ -190,6 +192,7 @@ class Data:
     source: str = ""
     licence: str = ""
     notes: Sequence[str] = ()
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -198,4 +201,5 @@ class Data:
         """The samples at ``index``, without splits."""
         inputs = {name: array[index] for name, array in self.inputs.items()}
         labels = None if self.labels is None else self.labels[index]
-        return replace(self, inputs=inputs, labels=labels, splits={})
+        groups = None if self.groups is None else self.groups[index]
+        return replace(self, inputs=inputs, labels=labels, splits={}, groups=groups)

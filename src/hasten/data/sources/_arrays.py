@@ -12,25 +12,27 @@ from hasten.errors import BadData
 from hasten.types import Data, Spec
 
 LABELS = "y"
+GROUPS = "groups"
 CLASSES = "classes"
 PARTS = ("train", "validation", "test")
 
 
 def from_arrays(name: str, arrays: Mapping[str, Any], spec: Spec | None, **facts: Any) -> Data:
-    """``arrays`` by name: ``y`` holds labels, ``train``, ``validation`` and ``test`` sample
-    numbers, ``classes`` class names, unless the model has an input of that name; the rest are
-    inputs."""
+    """``arrays`` by name: ``y`` holds labels, ``groups`` what samples belong to, ``train``,
+    ``validation`` and ``test`` sample numbers, ``classes`` class names, unless the model has an
+    input of that name; the rest are inputs."""
     taken = {tensor.name for tensor in spec.inputs} if spec else set()
-    special = {key: arrays[key] for key in (LABELS, CLASSES, *PARTS) if key in arrays}
+    special = {key: arrays[key] for key in (LABELS, GROUPS, CLASSES, *PARTS) if key in arrays}
     special = {key: value for key, value in special.items() if key not in taken}
     inputs = {key: as_array(value) for key, value in arrays.items() if key not in special}
-    labels = special.get(LABELS)
+    labels, groups = special.get(LABELS), special.get(GROUPS)
     return Data(
         name,
         inputs,
         None if labels is None else as_array(labels),
         classes=tuple(map(str, special.get(CLASSES, ()))),
         splits={part: as_array(special[part]) for part in PARTS if part in special},
+        groups=None if groups is None else as_array(groups),
         **facts,
     )
 

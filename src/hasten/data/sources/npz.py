@@ -5,7 +5,8 @@ https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html. Differs 
 the archive's checksums are verified first, and arrays written by ``np.savez`` (uncompressed) are
 mapped from the file, so that they may be larger than memory. Pickled objects are refused.
 
-Sample numbers in ``train``, ``validation`` and ``test`` declare splits; ``classes`` names classes.
+Sample numbers in ``train``, ``validation`` and ``test`` declare splits; ``classes`` names classes,
+``groups`` what each sample belongs to.
 Integer pixels need a normalisation: ``photos.npz?mean=0.5&std=0.25`` (after scale 1/255).
 """
 

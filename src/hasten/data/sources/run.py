@@ -28,6 +28,7 @@ class RunData(DataSource):
 
     def load(self, what: Any, spec: Spec | None, options: Any) -> Data:
         from hasten import data
+        from hasten.training.folds import divide_folds
         from hasten.training.parts import divide
 
         record = json.loads((Path(what) / RECORD).read_text())
@@ -37,8 +38,11 @@ class RunData(DataSource):
                 f"Cannot load the data of the run '{what}': they were given as an object. Give "
                 "them with --data."
             )
-        found = data.load(asked)
-        parts = divide(found, record["settings"]["seed"], record["settings"]["clean"])
+        found, settings = data.load(asked), record["settings"]
+        parts = divide(found, settings["seed"], settings["clean"])
+        if settings.get("folds"):
+            every = divide_folds(found, parts, settings["folds"], settings["seed"])
+            parts = every[record["fold"] - 1]
         scales = {
             name: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()
         }

@@ -1,0 +1,129 @@
+"""What is to be learned: samples in their parts, and the network that learns from them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hasten import data as sources
+from hasten import recipes
+from hasten.data.splits import sample_digests
+from hasten.errors import BadData, BadInput
+from hasten.plugin import Source
+from hasten.recipes import Recipe
+from hasten.search.build import find_frontend
+from hasten.training.parts import Parts, divide, normalisation
+from hasten.training.samples import Samples
+from hasten.training.settings import TrainSettings
+from hasten.types import Data, Normalisation, digest
+
+if TYPE_CHECKING:
+    import torch
+
+OWN = {"epochs": 20, "batch": 128, "optimizer": "adamw", "learning_rate": 1e-3}
+"""How a model of one's own is trained where nothing is said."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data, the parts they are divided into, and the network with its initial weights.
+
+    ``data`` has the parts as splits, and the normalisation that the training part gives.
+    """
+
+    data: Data
+    parts: Parts
+    recipe: Recipe
+    module: torch.nn.Module
+
+    @property
+    def samples(self) -> Samples:
+        """The training samples."""
+        targets = np.asarray(self.data.labels)
+        scales = self.data.normalisation
+        return Samples(
+            tuple(self.data.inputs.values()),
+            tuple(scales.get(name) for name in self.data.inputs),
+            targets.astype(np.float32) if self.data.task == "regression" else targets,
+            self.parts.train,
+        )
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the network has."""
+        return recipes.output_count(self.data, np.asarray(self.data.labels))
+
+    def divided(self, parts: Parts) -> Task:
+        """The same in other parts."""
+        return replace(self, data=_prepared(self.data, parts), parts=parts)
+
+    def identity(self, settings: TrainSettings) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be gone on from."""
+        labels = self.samples.targets.tobytes()
+        return {
+            **settings.identity(),
+            "recipe": self.recipe.to_json(),
+            "data": digest(sample_digests(self.data).tobytes(), labels),
+        }
+
+
+def read(what: Any, what_data: Any, settings: TrainSettings) -> Task:
+    """Data, parts, normalisation and the network, all checked."""
+    found = sources.load(what_data)
+    parts = divide(found, settings.seed, settings.clean)
+    if found.labels is None:
+        raise BadData(f"Cannot train on '{found.name}': it has no labels.")
+    _check(found, parts)
+    data = _prepared(found, parts)
+    recipe, module = _network(what, data, settings.seed)
+    return Task(data, parts, recipe, module)
+
+
+def _prepared(data: Data, parts: Parts) -> Data:
+    scales = {name: normalisation(array, parts.train) for name, array in data.inputs.items()}
+    known: Mapping[str, Normalisation] = {name: n for name, n in scales.items() if n}
+    splits = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    return replace(data, normalisation=known, splits=splits)
+
+
+def _check(data: Data, parts: Parts) -> None:
+    if data.task != "classification" or data.labels is None:
+        return
+    if data.labels.min() < 0:
+        raise BadData(
+            f"Cannot train on '{data.name}': label {data.labels.min()} is negative. Number the "
+            "classes from 0."
+        )
+    counts = np.bincount(data.labels[parts.train])
+    if len(counts) < 2 or np.count_nonzero(counts) < 2:
+        raise BadData(
+            f"Cannot train on '{data.name}': its training part holds one class only. Give samples "
+            "of two or more."
+        )
+
+
+def _network(what: Any, data: Data, seed: int) -> tuple[Recipe, torch.nn.Module]:
+    """The recipe and a module with its initial weights."""
+    import torch
+
+    if what is None or (isinstance(what, str) and ":" not in what):
+        recipe = recipes.chosen(data) if what is None else recipes.named(what)
+        shape = next(iter(data.inputs.values())).shape[1:]
+        torch.manual_seed(seed)
+        return recipe, recipe.module(shape, recipes.output_count(data, np.asarray(data.labels)))
+    name = what if isinstance(what, str) else type(what).__name__
+    own = Recipe(name, "a model of your own", "", name, training=OWN)
+    if isinstance(what, torch.nn.Module):
+        return own, copy.deepcopy(what)
+    model = find_frontend(what)(Source(what))
+    if model.form != "torch":
+        raise BadInput(
+            f"Cannot train '{what}': it is a model in form {model.form}. Give an nn.Module as "
+            "package.module:factory, or a recipe."
+        )
+    module: torch.nn.Module = model.handle
+    return own, module.requires_grad_(True)
