@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+import hasten
+
 OUTSIDE = Path(__file__).parent / "outside"
 """A package of plug-ins that Hasten finds by its entry points: see ``hasten_outside``."""
 PROGRESS = re.compile(r"\s*\d+\.\d s  ")
@@ -94,8 +96,10 @@ class Said:
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The environment of a command that keeps everything below ``folder``."""
-    places = {"HASTEN_CACHE": folder / "cache", "TMPDIR": folder / "tmp", "PYTHONPATH": OUTSIDE}
-    places["TMPDIR"].mkdir(exist_ok=True)
+    # The code under test, wherever it lies, and the plug-in from outside.
+    code = f"{OUTSIDE}{os.pathsep}{Path(hasten.__file__).parents[1]}"
+    places = {"HASTEN_CACHE": folder / "cache", "TMPDIR": folder / "tmp", "PYTHONPATH": code}
+    (folder / "tmp").mkdir(exist_ok=True)
     return {**os.environ, **{key: str(value) for key, value in places.items()}, **more}
 
 

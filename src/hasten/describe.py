@@ -1,4 +1,4 @@
-"""Describe a model or a bundle: what goes in and out, how large it is, what is known about it."""
+"""Describe a model, a bundle or a training run: what goes in and out, how large, what is known."""
 
 from __future__ import annotations
 
@@ -71,6 +71,33 @@ def bundle(path: Path) -> dict[str, Any]:
     }
     record = {key: manifest[key] for key in ("schema", "plan", "workload", "requires", "model")}
     return {**record, "shown": shown, "next": f"hasten bench {path}"}
+
+
+def run(path: Path) -> dict[str, Any]:
+    """What a training run's folder holds, as a JSON-ready record; its model if it has ended."""
+    from hasten.training.folder import RunFolder
+
+    folder = RunFolder(path)
+    record, done = folder.record() or {}, len(folder.metrics())
+    parts, ended = record["data"]["parts"], "test" in record
+    counts = [f"{parts[name]:,} {name}" for name in ("train", "validation", "test")]
+    kept = [row["use"]["name"] for row in record["plan"] if row["kept"]]
+    state = f"not finished: {done} of {record['epochs']:g} epochs"
+    if ended:
+        test = record["test"]
+        state = f"{record['metric']} {test['value']:.4f} on {test['n']:,} test samples"
+    shown = {
+        "run": str(path),
+        "state": state,
+        "recipe": record["recipe"]["name"],
+        "data": f"{record['data']['name']}: {', '.join(counts)}",
+        "epochs": f"{done} of {record['epochs']:g}",
+        "speed-ups": ", ".join([*kept, *record["recipe"]["speedups"]]) or "none",
+    }
+    if not ended:
+        return {**record, "shown": shown, "next": f"hasten train --resume -o {path}"}
+    found = model(str(path))
+    return {**record, **found, "shown": {**shown, **found["shown"]}}
 
 
 def _tensors(spec: Spec) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from hasten.types import Trial
 
 
@@ -25,3 +28,16 @@ class Progress:
 
     def deadline(self, seconds: float) -> None:
         """How many seconds of the budget are left."""
+
+
+class TrainingProgress(Progress):
+    """Told, besides, how a training run goes. This one says nothing."""
+
+    def fitting(self, metric: str, steps: int, per_epoch: int) -> None:
+        """The steps begin: how many there are in all, and what judges every epoch."""
+
+    def step(self, done: int, total: int, loss: float, per_second: float) -> None:
+        """A step has ended; ``per_second`` counts samples, since the epoch began."""
+
+    def epoch(self, line: Mapping[str, Any], total: float) -> None:
+        """An epoch has been judged: its line of ``metrics.jsonl``, and the epochs planned."""

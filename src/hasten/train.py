@@ -19,15 +19,20 @@ import numpy as np
 from hasten import data as sources
 from hasten import metrics, plugin
 from hasten.errors import BadInput
+from hasten.evidence import created
 from hasten.metrics import Metric
 from hasten.plugin import Setup
+from hasten.progress import TrainingProgress
 from hasten.search.settings import seconds
 from hasten.training import folds, losses, optimizers
+from hasten.training.answers import answers
 from hasten.training.checkpoints import Checkpoints
-from hasten.training.facts import answers, confusion, traits
-from hasten.training.fit import OUTPUT, Fit, Learned, Progress, Stopped
+from hasten.training.facts import machine, traits
+from hasten.training.fit import OUTPUT, Fit, Learned, Stopped
 from hasten.training.folder import CHECKPOINTS, RunFolder
+from hasten.training.judged import judged
 from hasten.training.plan import Planner
+from hasten.training.profile import time_split
 from hasten.training.settings import TrainSettings
 from hasten.training.task import Task, read
 from hasten.types import Data
@@ -46,7 +51,7 @@ def train(
     *,
     out: str | Path | None = None,
     budget: str | float | None = None,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     command: str = "",
     **options: Any,
 ) -> Run:
@@ -64,7 +69,7 @@ def train(
         out=None if out is None else Path(out),
         budget_seconds=None if budget is None else seconds(budget),
     )
-    return _Training(recipe, data, settings, progress or Progress(), command).run()
+    return _Training(recipe, data, settings, progress or TrainingProgress(), command).run()
 
 
 @dataclass
@@ -95,7 +100,12 @@ class _Training:
     """One run of the road. The methods stand in the order in which they are called."""
 
     def __init__(
-        self, what: Any, data: Any, settings: TrainSettings, progress: Progress, command: str
+        self,
+        what: Any,
+        data: Any,
+        settings: TrainSettings,
+        progress: TrainingProgress,
+        command: str,
     ) -> None:
         self.what, self.what_data = what, data
         self.settings, self.progress, self.command = settings, progress, command
@@ -137,7 +147,7 @@ class _Training:
         learned = [
             fit.run() for fit in self._fits(trainer, tasks, list(zip(places, kept, strict=True)))
         ]
-        return self._finish(setup.module, list(zip(tasks, learned, strict=True)), folder, record)
+        return self._finish(trainer, list(zip(tasks, learned, strict=True)), folder, record)
 
     # --- what is asked ---
 
@@ -161,11 +171,12 @@ class _Training:
         if self.settings.resume:
             if folder is None:
                 raise BadInput("Cannot use --resume without -o: give the folder of the run.")
-            if found is None:
+            if found is None and self.what_data is None:
                 raise BadInput(
-                    f"Cannot resume '{folder.path}': there is no run in it. Leave --resume away, "
-                    "or give the folder that hasten train wrote."
+                    f"Cannot resume '{folder.path}': there is no run in it. Give --data to begin "
+                    "one, or the folder that hasten train wrote."
                 )
+        if self.settings.resume and found is not None:
             asked = found["asked"]
             self.what = asked["recipe"] if self.what is None else self.what
             self.what_data = asked["data"] if self.what_data is None else self.what_data
@@ -239,8 +250,8 @@ class _Training:
                 trainer, validation, self.metric, settings, folder, checkpoints, self.progress
             )
             fit.spent = spent
-            if settings.resume:
-                fit.resume()
+            if settings.resume and fit.resume():
+                self.progress.doing(f"going on from step {trainer.done} of {trainer.total}")
             yield fit
 
     # --- how it is trained ---
@@ -295,7 +306,9 @@ class _Training:
         return {
             "hasten": version(),
             "torch": torch.__version__,
+            "created": created(),
             "command": self.command,
+            "machine": machine(plugin.targets.get("cpu").probe(), torch.get_num_threads()),
             "asked": {
                 "recipe": self.what if isinstance(self.what, str) else task.recipe.name,
                 "data": self.what_data if isinstance(self.what_data, str) else None,
@@ -318,12 +331,13 @@ class _Training:
 
     def _finish(
         self,
-        model: torch.nn.Module,
+        trainer: Trainer,
         found: list[tuple[Task, Learned]],
         folder: RunFolder | None,
         record: dict[str, Any],
     ) -> Run:
         """The best weights, the test part read once, and the record of it all."""
+        model = trainer.setup.module
         sign = 1 if self.metric.higher_is_better else -1
         chosen = max(range(len(found)), key=lambda number: sign * found[number][1].best)
         tested = [self._tested(model, task, learned) for task, learned in found]
@@ -342,18 +356,20 @@ class _Training:
         }
         if self.settings.folds is not None:
             record["fold"] = chosen + 1
+            record["data"]["parts"] = task.parts.facts()
             record["folds"] = [
                 {"n": len(task.parts.validation), "test": value, **learned.facts()}
                 for (task, learned), (value, _) in zip(found, tested, strict=True)
             ]
             middle, low, high = folds.mean([learned.best for _, learned in found])
             record["cross_validation"] = {"mean": middle, "low": low, "high": high}
-        if task.data.task == "classification":
-            record["confusion"] = confusion(outputs, test.targets[test.rows])
+        figures, examples = judged(task.data.task, outputs, test)
+        record |= figures
+        record["schedule"] = trainer.schedule()
         if folder is not None:
-            folder.write_weights(model.state_dict())
-            folder.write_metrics(learned.epochs)
-            folder.write_record(record)
+            record["time_split"] = time_split(trainer)
+            if missing := folder.finish(record, model.state_dict(), learned.epochs, examples):
+                self.progress.note(missing)
         inputs, _ = test.batch(np.arange(1))
         model.example_input_array = tuple(inputs)  # type: ignore[assignment]
         place = None if folder is None else folder.path

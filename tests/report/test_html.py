@@ -4,61 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
-from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reader import Reader, width_on_a_phone
 
 from hasten import report
 from hasten.errors import NotInstalled
-from hasten.report import page
+from hasten.report import frame, page
 
 Evidence = dict[str, Any]
 Cases = dict[str, Callable[[], Evidence]]
 
-VOID = {"meta", "br", "hr", "img", "input", "link"}
 SECTIONS = ("speed-and-quality", "steps", "kernels", "quality", "lost", "candidates", "conditions")
-
-
-class Reader(HTMLParser):
-    """Checks nesting; collects tags, attributes and the text a reader sees."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.seen: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        opened = self.open.pop()
-        assert opened == tag, f"</{tag}> closes <{opened}>"
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.seen.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.seen).split())
 
 
 def test_every_case_is_well_formed(case: Evidence) -> None:
@@ -181,33 +141,15 @@ def test_a_page_survives_json(evidence: Evidence) -> None:
 
 
 def test_missing_jinja_is_named(evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
-    page._environment.cache_clear()
+    frame._environment.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(NotInstalled, match=r"jinja2 is not installed.*hasten\[report\]"):
         report.html(evidence)
 
 
-PROBE = """<!doctype html><iframe id=f src="page.html" style="width:390px;height:800px;border:0">
-</iframe><script>onload=()=>{const r=document.getElementById("f").contentDocument.documentElement;
-document.title=`width ${r.scrollWidth}`}</script>"""
-
-
 @pytest.mark.parametrize("name", ["make_evidence", "long_names", "hostile", "single"])
 def test_a_phone_need_not_scroll_sideways(cases: Cases, name: str, tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if not browser:
-        pytest.skip("needs Chromium to lay the page out")
-    (tmp_path / "page.html").write_text(report.html(cases[name]()), "utf-8")
-    (tmp_path / "probe.html").write_text(PROBE, "utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    flags += ["--disable-background-networking", "--disable-component-update"]
-    flags += ["--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}"]
-    command = [browser, *flags, "--dump-dom", f"file://{tmp_path / 'probe.html'}"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    width = re.search(r"<title>width (\d+)</title>", unescape(found.stdout))
-    if not width:
-        pytest.skip(f"Chromium did not run: {found.stderr.strip()[-200:]}")
-    assert int(width[1]) <= 390
+    assert width_on_a_phone(report.html(cases[name]()), tmp_path) <= 390
 
 
 def test_layers_of_a_broken_candidate_are_named(cases: Cases) -> None:

@@ -105,7 +105,8 @@ def test_the_interval_allows_for_training_sets_that_overlap() -> None:
 torch = pytest.importorskip("torch", reason="needs torch")
 
 import hasten  # noqa: E402
-from hasten.training.fit import Progress, Stopped  # noqa: E402
+from hasten.progress import TrainingProgress  # noqa: E402
+from hasten.training.fit import Stopped  # noqa: E402
 
 ASKED: dict[str, Any] = {"folds": 3, "epochs": 4, "batch": 16, "deterministic": True}
 
@@ -118,7 +119,7 @@ def table(folder: Path) -> str:
     return str(folder / "table.npz")
 
 
-class StopInFold(Progress):
+class StopInFold(TrainingProgress):
     """Tells the run to stop in its second fold."""
 
     def __init__(self) -> None:

@@ -19,7 +19,8 @@ from safetensors.torch import load_file  # noqa: E402
 import hasten  # noqa: E402
 import roads  # noqa: E402
 from hasten.errors import BadData, BadInput  # noqa: E402
-from hasten.training.fit import Progress, Stopped  # noqa: E402
+from hasten.progress import TrainingProgress  # noqa: E402
+from hasten.training.fit import Stopped  # noqa: E402
 
 STRICT = ("--deterministic", "--seed", "5", "--epochs", "6", "--batch", "32")
 
@@ -114,7 +115,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
     assert all(torch.equal(a[name], b[name]) for name in a)
     lines = [
         [
-            {k: v for k, v in json.loads(line).items() if k != "seconds"}
+            {k: v for k, v in json.loads(line).items() if "second" not in k}
             for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
         ]
         for name in ("whole", "killed")
@@ -122,7 +123,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
     assert lines[0] == lines[1]
 
 
-class StopAfter(Progress):
+class StopAfter(TrainingProgress):
     """Tells the run to stop after one of its steps."""
 
     def __init__(self, step: int) -> None:
@@ -145,6 +146,18 @@ def test_wherever_it_is_stopped_every_epoch_is_judged(tmp_path: Path, at: int) -
     assert [line["loss"] for line in run.epochs] == [line["loss"] for line in whole.epochs]
     state = whole.model.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in run.model.state_dict().items())
+
+
+def test_resume_begins_where_there_is_no_run_yet(tmp_path: Path) -> None:
+    """One command serves for the start and for every restart, as a cluster wants it."""
+    asked = ("mlp", "--data", spirals(tmp_path), *STRICT, "--resume", "-o", "run")
+    first = told(tmp_path, *asked)
+    assert first.code == 0, first.err
+    weights = (tmp_path / "run" / "model.safetensors").read_bytes()
+    again = told(tmp_path, *asked)
+    assert again.code == 0, again.err
+    assert "going on from step 84 of 84" in again.err
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -201,7 +214,7 @@ def test_two_runs_in_one_folder(tmp_path: Path) -> None:
         (("mlp", "--data", "spirals.npz", "--epochs", "0"), "--epochs 0.0: it must be above 0"),
         (("mlp", "--data", "spirals.npz", "--batch", "0"), "--batch 0: it must be a whole number"),
         (("mlp", "--data", "spirals.npz", "--loss", "hinge"), "Unknown loss 'hinge'"),
-        (("mlp", "--data", "spirals.npz", "--resume"), "there is no run in it"),
+        (("mlp", "--resume"), "there is no run in it"),
         (("mlp", "--data", "nothing.npz"), "nothing.npz"),
     ],
 )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console, Group
-from rich.live import Live as RichLive
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from hasten.cli._live import Drawn
 from hasten.errors import BadInput
 from hasten.progress import Progress
 from hasten.types import Trial
@@ -42,33 +43,15 @@ def command_line() -> str:
     return "hasten " + " ".join(map(shlex.quote, sys.argv[1:]))
 
 
-class Live(Progress):
+class Live(Drawn, Progress):
     """Live progress on standard error: what is being done, the last candidates, the best so far."""
 
     def __init__(self, quiet: bool) -> None:
-        self.console = Console(stderr=True)
-        self.quiet = quiet
+        super().__init__(quiet)
         self.stage_text, self.doing_text, self.best_text = "", "", ""
         self.rows: list[str] = []
         self.step, self.total = 0, 0
         self.ends: float | None = None
-        self.began = time.monotonic()
-        self.live: RichLive | None = None
-
-    def __enter__(self) -> Live:
-        if not self.quiet:
-            self.live = RichLive(
-                get_renderable=self._draw,
-                console=self.console,
-                transient=True,
-                refresh_per_second=2,
-            )
-            self.live.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.live:
-            self.live.stop()
 
     def _draw(self) -> Group:
         left = f" · {max(0, self.ends - time.monotonic()):.0f} s left" if self.ends else ""
@@ -92,7 +75,7 @@ class Live(Progress):
         why = f" [dim]{trial.error[:90]}[/]" if trial.error else ""
         row = f"  {STATUS.get(trial.status, trial.status):<10} {trial.plan.name} {speed}{why}"
         self.rows.append(row)
-        self._plain(row)
+        self._plain(Text.from_markup(row).plain)
 
     def best(self, text: str) -> None:
         self.best_text = text
@@ -103,12 +86,6 @@ class Live(Progress):
 
     def deadline(self, seconds: float) -> None:
         self.ends = time.monotonic() + seconds
-
-    def _plain(self, markup: str) -> None:
-        """Without a terminal, plain lines with the time since the start."""
-        if self.quiet and not sys.stderr.isatty() and sys.stderr.writable():
-            seconds = time.monotonic() - self.began
-            sys.stderr.write(f"{seconds:7.1f} s  {Text.from_markup(markup).plain}\n")
 
 
 def show_plans(found: Any, as_json: bool) -> None:
@@ -127,6 +104,15 @@ def show_plans(found: Any, as_json: bool) -> None:
     console.print(table)
     for why in found.pruned:
         console.print(f"[dim]not tried: {why}[/]")
+
+
+def show_run(record: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """A training run that has ended: verdict, tables, and the next step."""
+    from hasten import report
+
+    page = path / "report.html"
+    there = page if page.exists() else f"pip install 'hasten[report]', then: hasten report {path}"
+    Console().print(report.run_summary(record, epochs, path, there))
 
 
 def show_result(result: Any) -> None:

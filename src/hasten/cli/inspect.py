@@ -13,7 +13,9 @@ EXAMPLES = "Examples: hasten inspect model.onnx · hasten inspect fast.hasten --
 
 
 def command(
-    thing: Annotated[str, typer.Argument(help="A bundle, or a model as for optimize.")],
+    thing: Annotated[
+        str, typer.Argument(help="A bundle, a training run's folder, or a model as for optimize.")
+    ],
     weights: Annotated[str | None, typer.Option(help="Weights for a factory.")] = None,
     shape: Annotated[
         list[str] | None, typer.Option("--shape", help="An input of a factory.")
@@ -21,16 +23,19 @@ def command(
     trust: Annotated[bool, typer.Option("--trust", help="Read files that may run code.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show inputs, outputs, parameters, multiply-adds and what is known about a model or bundle."""
-    from hasten.describe import bundle, model
+    """Show inputs, outputs, parameters, multiply-adds and what is known of it."""
+    from hasten.describe import bundle, model, run
     from hasten.search.settings import shape as read_shape
+    from hasten.training.folder import is_run
 
-    is_bundle = (Path(thing) / "manifest.json").exists() or thing.endswith(".zip")
-    found: dict[str, Any] = (
-        bundle(Path(thing))
-        if is_bundle
-        else model(thing, weights=weights, trust=trust, shapes=tuple(map(read_shape, shape or ())))
-    )
+    found: dict[str, Any]
+    if (Path(thing) / "manifest.json").exists() or thing.endswith(".zip"):
+        found = bundle(Path(thing))
+    elif is_run(thing):
+        found = run(Path(thing))
+    else:
+        shapes = tuple(map(read_shape, shape or ()))
+        found = model(thing, weights=weights, trust=trust, shapes=shapes)
     if as_json:
         typer.echo(json.dumps(found))
         return

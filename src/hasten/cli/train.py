@@ -73,7 +73,7 @@ def command(
     ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: all.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder.")
+        bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -116,4 +116,4 @@ def command(
     if as_json:
         typer.echo(json.dumps(run.to_json()))
     else:
-        _training.show(run)
+        _terminal.show_run(run.record, run.epochs, out)

@@ -68,10 +68,13 @@ class RunFrontend(Frontend):
 
     def _module(self, record: Any, source: Source) -> torch.nn.Module:
         recipe = record["recipe"]
-        if record["recipe"]["options"] or recipe["network"].startswith("hasten."):
-            from hasten.recipes import Recipe
+        # An older run.json does not say what its recipe takes.
+        ours = recipe["options"] or recipe["network"].startswith("hasten.")
+        recipe = {"takes": "unknown" if ours else "", **recipe}
+        if not recipe["takes"]:
+            module, _ = build(recipe["network"], source.paths)
+            return module
+        from hasten.recipes import Recipe
 
-            shape = next(iter(record["inputs"].values()))
-            return Recipe(title="", takes="", **recipe).module(shape, record["outputs"])
-        module, _ = build(recipe["network"], source.paths)
-        return module
+        shape = next(iter(record["inputs"].values()))
+        return Recipe(title="", **recipe).module(shape, record["outputs"])

@@ -26,7 +26,8 @@ RANKS = {1: "vectors", 2: "series", 3: "pictures", 4: "clips"}
 class Recipe:
     """A network by place (``package.module:function``) and options, and how it is trained.
 
-    ``takes`` is ``"vectors"``, ``"series"``, ``"pictures"`` or ``"clips"``; ``above`` the size in
+    ``takes`` is ``"vectors"``, ``"series"``, ``"pictures"`` or ``"clips"``, and empty for a model
+    of one's own, which ``network`` then names as a factory without options; ``above`` the size in
     pixels from which on pictures are for it. ``speedups`` are those that change what is learned,
     with their options.
     """
@@ -51,6 +52,7 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "takes": self.takes,
             "network": self.network,
             "options": dict(self.options),
             "training": dict(self.training),

@@ -1,12 +1,12 @@
 """The report: one HTML page, its main picture, and the terminal tables, from recorded evidence.
 
-Every function takes the evidence record that a run or a bundle holds (plain JSON). Nothing is
-measured or judged here.
+Every function takes the evidence record that a search or a bundle holds (plain JSON), ``run_html``
+and its siblings what the folder of a training run does. Nothing is measured or judged here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hasten.report.figures import png, svg
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 Evidence = Mapping[str, Any]
 
-__all__ = ["figure_png", "figure_svg", "html", "summary", "table"]
+__all__ = [
+    "figure_png",
+    "figure_svg",
+    "html",
+    "run_html",
+    "run_png",
+    "run_summary",
+    "run_svg",
+    "summary",
+    "table",
+]
 
 
 def html(evidence: Evidence) -> str:
@@ -29,6 +39,37 @@ def html(evidence: Evidence) -> str:
     from hasten.report.page import render
 
     return render(Record(evidence))
+
+
+def run_html(record: Evidence, epochs: Sequence[Evidence], examples: Evidence) -> str:
+    """The page of a training run: its ``run.json``, its epochs, and its worst mistakes."""
+    from hasten.report.runs.page import render
+    from hasten.report.runs.record import RunRecord
+
+    return render(RunRecord(record, epochs, examples))
+
+
+def run_svg(record: Evidence, epochs: Sequence[Evidence]) -> str:
+    """A run's main picture, loss and metric by epoch, as an SVG file."""
+    return svg.draw(_run_picture(record, epochs), alone=True)
+
+
+def run_png(record: Evidence, epochs: Sequence[Evidence]) -> bytes:
+    """The same as a PNG file."""
+    return png.draw(_run_picture(record, epochs))
+
+
+def run_summary(
+    record: Evidence,
+    epochs: Sequence[Evidence],
+    folder: str | Path | None = None,
+    page: str | Path | None = None,
+) -> RenderableType:
+    """What the terminal shows of a run that has ended."""
+    from hasten.report.runs.record import RunRecord
+    from hasten.report.runs.terminal import summary as short
+
+    return short(RunRecord(record, epochs, {}), folder, page)
 
 
 def figure_svg(evidence: Evidence) -> str:
@@ -55,6 +96,13 @@ def summary(
     from hasten.report.terminal import summary as short
 
     return short(Record(evidence), bundle, report)
+
+
+def _run_picture(record: Evidence, epochs: Sequence[Evidence]) -> Scene:
+    from hasten.report.runs.page import main_picture
+    from hasten.report.runs.record import RunRecord
+
+    return main_picture(RunRecord(record, epochs, {}))
 
 
 def _picture(record: Record) -> Scene:

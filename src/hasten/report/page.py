@@ -1,50 +1,21 @@
-"""The report as one HTML file: figures and sections put into the template."""
+"""The report of a search as one HTML file: figures and sections put into the template."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hasten.errors import NotInstalled
+from hasten.report import frame
 from hasten.report.figures import candidates as plotted
-from hasten.report.figures import layers, palette, ranking, roofline, rounds, svg, tradeoff
+from hasten.report.figures import layers, ranking, roofline, rounds, tradeoff
 from hasten.report.figures.scene import Scene
 from hasten.report.record import Record
 from hasten.report.sections import candidates, conditions, headline, quality, speed
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-FOLDER = Path(__file__).parent
-WIDE, NARROW = 960.0, 350.0
-
 
 def render(record: Record) -> str:
-    """The whole page; it needs no network and no other file."""
-    template = _environment().get_template("page.html.j2")
-    from markupsafe import Markup
-
-    # The templates' own text is trusted; every value from the record is escaped by autoescape.
-    style = Markup(palette.variables() + (FOLDER / "page.css").read_text("utf-8"))
-    script = Markup((FOLDER / "page.js").read_text("utf-8"))
-    return template.render(style=style, script=script, **context(record))
-
-
-@cache
-def _environment() -> Environment:
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as error:
-        raise NotInstalled.extra("the report", "jinja2", "report") from error
-    return Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The whole page."""
+    return frame.render("page.html.j2", context(record))
 
 
 def main_picture(record: Record) -> Callable[..., Scene]:
@@ -61,12 +32,14 @@ def context(record: Record) -> dict[str, Any]:
         "record": record,
         "raw": raw,
         "verdict": raw["verdict"],
+        "warnings": _warnings(raw["verdict"]),
+        "command": raw["command"],
         "title": (raw.get("model") or {}).get("name") or "model",
         "limit": record.metric.limit(record.limit),
         "why_limit": raw["limit"].get("why") or "",
         "tiles": headline.tiles(record),
         "changes": headline.changes(record),
-        "picture": _figure(lambda width: main_picture(record)(record, width)),
+        "picture": frame.figure(lambda width: main_picture(record)(record, width)),
         "trade_off": plotted.informative(record),
         "waterfall": speed.waterfall(record),
         "scores": quality.score_rows(record),
@@ -85,6 +58,11 @@ def context(record: Record) -> dict[str, Any]:
     }
 
 
+def _warnings(verdict: Mapping[str, Any]) -> list[str]:
+    said = ["The search was interrupted. This is the best it had found."]
+    return [*(said if verdict.get("interrupted") else []), *(verdict.get("warnings") or [])]
+
+
 def _of_winner(record: Record) -> dict[str, Any]:
     """The winner's kernels and making."""
     trial = record.winner
@@ -96,7 +74,7 @@ def _of_winner(record: Record) -> dict[str, Any]:
         "kernels": speed.kernel_rows(record, trial),
         "shares": speed.shares(trial),
         "above_peak": speed.above_peak(record, trial),
-        "roofline": counted and _figure(lambda w: roofline.scene(trial.kernels, peaks, w)),
+        "roofline": counted and frame.figure(lambda w: roofline.scene(trial.kernels, peaks, w)),
         "left_out": len(counted) - len(roofline.shown(trial.kernels)),
         "plan": conditions.plan(trial),
     }
@@ -109,7 +87,7 @@ def _of_layers(record: Record) -> dict[str, Any]:
         return {"layers": [], "layer_figure": None, "layered": ""}
     return {
         "layers": quality.layer_rows(trial),
-        "layer_figure": _figure(lambda width: layers.scene(trial.layers, width)),
+        "layer_figure": frame.figure(lambda width: layers.scene(trial.layers, width)),
         "layered": "the winner" if trial is record.winner else record.short(trial),
     }
 
@@ -121,13 +99,4 @@ def _race(record: Record) -> Any:
     if not before or not after or record.kept_original:
         return None
     pairs = rounds.paired(before, after)
-    return _figure(lambda width: rounds.scene(pairs, record.final_ratio(), width))
-
-
-def _figure(draw: Callable[[float], Scene]) -> Any:
-    """A figure drawn twice: the style sheet shows the one that suits the screen."""
-    from markupsafe import Markup
-
-    wide, narrow = draw(WIDE), draw(NARROW)
-    drawn = svg.draw(wide, css_class="wide") + svg.draw(narrow, css_class="narrow")
-    return Markup(drawn)  # drawn by svg.py, which escapes every text
+    return frame.figure(lambda width: rounds.scene(pairs, record.final_ratio(), width))

@@ -1,38 +1,30 @@
-"""What is found out about a model: its answers, its mistakes, and what it is made of."""
+"""What a run is made of: the model, the machine, the settings that change what is learned."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import platform
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hasten.training.loop import EVALUATION_BATCH
-from hasten.training.samples import Samples
+from hasten.evidence import versions
+from hasten.plugin import Facts
 from hasten.types import Data
 
 if TYPE_CHECKING:
     import torch
 
-
-def answers(model: torch.nn.Module, samples: Samples) -> np.ndarray:
-    """Outputs of a module in evaluation mode, fp32."""
-    import torch
-
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(samples), EVALUATION_BATCH):
-            numbers = np.arange(start, min(start + EVALUATION_BATCH, len(samples)))
-            inputs, _ = samples.batch(numbers)
-            found.append(model(*inputs).numpy())
-    return np.concatenate(found)
+PACKAGES = ("hasten", "numpy", "torch")
 
 
-def confusion(outputs: np.ndarray, labels: np.ndarray) -> list[list[int]]:
-    """How often each class (row) was taken for each (column)."""
-    classes = outputs.shape[1]
-    table = np.zeros((classes, classes), np.int64)
-    np.add.at(table, (labels, outputs.argmax(axis=1)), 1)
-    return table.tolist()
+def machine(target: Facts, threads: int) -> dict[str, Any]:
+    """Where and with what it was trained."""
+    return {
+        "name": target.get("name"),
+        "cores": target.get("cores"),
+        "threads": threads,
+        "os": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "versions": {name: version for name, version in versions().items() if name in PACKAGES},
+    }
 
 
 def traits(module: torch.nn.Module, data: Data) -> frozenset[str]:

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 
 from hasten.errors import HastenError
 from hasten.metrics import Metric
+from hasten.progress import TrainingProgress
 from hasten.training.checkpoints import Checkpoints
 from hasten.training.folder import RunFolder
 from hasten.training.loop import Trainer
@@ -30,25 +31,6 @@ class Stopped(HastenError):
 
 
 @dataclass
-class Progress:
-    """What a run tells while it goes on; this one says nothing."""
-
-    def epoch(self, line: Mapping[str, Any], total: float) -> None:
-        """An epoch has ended."""
-
-    def step(self, done: int, total: int, loss: float, per_second: float) -> None:
-        """A step has ended."""
-
-    def doing(self, text: str) -> None:
-        """What is being tried or read right now."""
-
-    def note(self, text: str) -> None:
-        """Something the user should know."""
-
-    def planned(self, rows: list[Any]) -> None:
-        """What the planner found."""
-
-
 @dataclass(frozen=True)
 class Learned:
     """What a fit gave: the weights that answer best, and how they were found."""
@@ -81,13 +63,14 @@ class Fit:
     settings: TrainSettings
     folder: RunFolder | None
     checkpoints: Checkpoints | None
-    progress: Any
+    progress: TrainingProgress
     spent: float = 0.0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best: float | None = None
     weights: dict[str, Any] = field(default_factory=dict)
     reached: float | None = None
     losses: list[float] = field(default_factory=list)
+    per_second: float | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def resume(self) -> bool:
@@ -113,6 +96,7 @@ class Fit:
         trainer = self.trainer
         self._began = time.monotonic() - self.spent
         self._saved = time.monotonic()
+        self.progress.fitting(self.metric.name, trainer.total, trainer.per_epoch)
         with self._signals():
             while (trainer.done < trainer.total or self.losses) and not self._finished():
                 # A run that was stopped after an epoch's last step still has to be judged there.
@@ -133,8 +117,9 @@ class Fit:
                 for loss in trainer.epoch():
                     self.losses.append(loss)
                     now = time.monotonic()
-                    per_second = (trainer.done - first) * trainer.setup.batch / (now - began + 1e-9)
-                    self.progress.step(trainer.done, trainer.total, loss, per_second)
+                    samples = (trainer.done - first) * trainer.setup.batch
+                    self.per_second = samples / (now - began + 1e-9)
+                    self.progress.step(trainer.done, trainer.total, loss, self.per_second)
                     if self._stop.is_set():
                         self._keep()
                         raise Stopped(f"Stopped at step {trainer.done} of {trainer.total}.")
@@ -163,6 +148,7 @@ class Fit:
             metric.name: value,
             "best": self.best,
             "learning_rate": trainer.optimizer.param_groups[0]["lr"],
+            "samples_per_second": self.per_second,
             "seconds": spent,
         }
         self.epochs.append(line)
@@ -227,8 +213,8 @@ class Fit:
                 signal.raise_signal(number)
             self._stop.set()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, told)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            before[name] = signal.signal(name, told)
         try:
             yield
         finally:

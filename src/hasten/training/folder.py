@@ -2,8 +2,11 @@
 
 run.json             what was asked, what was planned, how it ended
 metrics.jsonl        one line per epoch
+examples.json        the worst mistakes, with small pictures
+report.html          all of it as a page
 model.safetensors    the weights that answer
 checkpoints/         to go on from
+tensorboard/         the curves as TensorBoard reads them
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hasten.errors import BadInput
+from hasten.errors import BadInput, NotInstalled
 from hasten.search.store import explained
+from hasten.training.events import Events
 from hasten.types import canonical
 
 RUN, METRICS, WEIGHTS, CHECKPOINTS, LOCK = (
@@ -26,7 +30,13 @@ RUN, METRICS, WEIGHTS, CHECKPOINTS, LOCK = (
     "checkpoints",
     ".lock",
 )
+EXAMPLES, REPORT, EVENTS = "examples.json", "report.html", "tensorboard"
 SCHEMA = "hasten-run-1"
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a training run lies there."""
+    return (Path(path) / RUN).is_file()
 
 
 class RunFolder:
@@ -34,6 +44,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._events = Events(path / EVENTS)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -51,7 +62,10 @@ class RunFolder:
                     f"Cannot train into '{self.path}': another run is writing to it. Wait for its "
                     "end, or choose another folder with -o."
                 ) from None
-            yield
+            try:
+                yield
+            finally:
+                self._events.close()
 
     def record(self) -> dict[str, Any] | None:
         """``run.json``; ``None`` where there is none."""
@@ -82,11 +96,60 @@ class RunFolder:
 
     def write_metrics(self, epochs: list[dict[str, Any]]) -> None:
         self._write(METRICS, "".join(canonical(line) + "\n" for line in epochs).encode())
+        with explained(self.path):
+            self._events.write(epochs)
 
-    def write_weights(self, weights: Mapping[str, Any]) -> None:
+    def examples(self) -> dict[str, Any]:
+        """The worst mistakes; empty where none were kept."""
+        try:
+            found = json.loads((self.path / EXAMPLES).read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def finished(self) -> dict[str, Any]:
+        """The record of a run that has ended."""
+        record = self.record()
+        if record is None:
+            raise BadInput(
+                f"Cannot read a run in '{self.path}': it holds no {RUN}. Give the folder that "
+                "hasten train wrote with -o."
+            )
+        if "test" not in record:
+            raise BadInput(
+                f"Cannot report on the run in '{self.path}': it has not ended ("
+                f"{len(self.metrics())} of {record['epochs']:g} epochs). Go on with it: "
+                f"hasten train --resume -o {self.path}."
+            )
+        return record
+
+    def write_report(self) -> Path:
+        """The page of a run that has ended. Needs the extra ``report``."""
+        from hasten import report
+
+        page = report.run_html(self.finished(), self.metrics(), self.examples())
+        self._write(REPORT, page.encode())
+        return self.path / REPORT
+
+    def finish(
+        self,
+        record: Mapping[str, Any],
+        weights: Mapping[str, Any],
+        epochs: list[dict[str, Any]],
+        examples: Mapping[str, Any],
+    ) -> str:
+        """Keep what a run ended with, and write its page; says what is missing for that."""
         from safetensors.torch import save
 
         self._write(WEIGHTS, save(dict(weights)))
+        self.write_metrics(epochs)
+        self._write(EXAMPLES, canonical(examples).encode())
+        self.write_record(record)
+        try:
+            self.write_report()
+        except NotInstalled as missing:
+            return str(missing)
+        return ""
 
     def _write(self, name: str, content: bytes) -> None:
         with explained(self.path):

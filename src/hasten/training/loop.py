@@ -12,6 +12,7 @@ import numpy as np
 
 from hasten.errors import HastenError
 from hasten.plugin.training import Setup
+from hasten.training.answers import answers
 from hasten.training.order import batch_count, epoch_order, step_seed
 from hasten.training.samples import FEEDS, Samples
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     import torch
 
     State = tuple[dict[str, torch.Tensor], dict[str, Any]]
-
-EVALUATION_BATCH = 512
 
 
 class NotFinite(HastenError):
@@ -148,18 +147,8 @@ class Trainer:
 
     def predict(self, samples: Samples) -> np.ndarray:
         """The model's outputs for some samples, float32 ``(n, ...)``, with averaged weights."""
-        import torch
-
-        answers = []
-        with torch.inference_mode(), self._answering() as module:
-            for start in range(0, len(samples), EVALUATION_BATCH):
-                numbers = np.arange(start, min(start + EVALUATION_BATCH, len(samples)))
-                inputs, _ = samples.batch(numbers)
-                for place in self.setup.place:
-                    inputs[0] = place(inputs[0])
-                with self.setup.around():
-                    answers.append(module(*inputs).float().numpy())
-        return np.concatenate(answers)
+        with self._answering() as module:
+            return answers(module, samples, self.setup.place, self.setup.around)
 
     @contextmanager
     def _answering(self) -> Iterator[torch.nn.Module]:
@@ -170,7 +159,7 @@ class Trainer:
             yield self.module
         finally:
             self.module.train()
-            if held is not None:
+            if self.average is not None and held is not None:
                 self.average.restore(self.module, held)
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -180,6 +169,11 @@ class Trainer:
                 name: (value.float() if value.is_floating_point() else value).clone().contiguous()
                 for name, value in module.state_dict().items()
             }
+
+    def schedule(self, points: int = 100) -> list[float]:
+        """The first group's learning rate from the first step to the last, evenly spaced."""
+        largest = self.optimizer.param_groups[0]["initial_lr"]
+        return [largest * self.setup.schedule(n / points) for n in range(points + 1)]
 
     # --- coming and going ---
 

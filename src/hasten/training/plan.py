@@ -8,7 +8,7 @@ reported apart.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,7 +158,7 @@ class _Turns:
         order = np.random.default_rng(seed).permutation(len(samples))
         count = max(1, min(len(samples) // size, ROUNDS + 4))
         batches = [order[start * size : (start + 1) * size] for start in range(count)]
-        self.feed = lambda: FEEDS[setup.feed](samples, batches)
+        self.feed: Callable[[], Iterator[Any]] = lambda: FEEDS[setup.feed](samples, batches)
         self.left = self.feed()
 
     def take(self) -> float:
