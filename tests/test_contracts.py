@@ -29,7 +29,18 @@ from hasten.plugin import Engine, Plugin, Runner, Source, Technique
 from hasten.search import build
 from hasten.types import Arrays, Kernel, Model, Normalisation, Step, Use, Verdict, Workload
 
-HEAVY = {"torch", "onnx", "onnxruntime", "openvino", "nncf", "onnxscript", "jinja2", "PIL", "jax"}
+HEAVY = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "onnxscript",
+    "jinja2",
+    "PIL",
+    "jax",
+    "av",
+}
 LAZY_SECONDS = 10.0
 """Plug-ins slower than this are tried with their first setting only."""
 TARGET = {
@@ -192,7 +203,7 @@ for family in plugin.FAMILIES.values():
             for options in found.space(frozenset(), *more):
                 technique or (found.exact(options), list(found.refine(options, *more)))
         if family.name in ("frontends", "data.sources"):
-            for what in ("model.onnx", "a.b:c", "digits", "images:photos", object(), 3.5):
+            for what in ("model.onnx", "a.b:c", "digits", "images:a", "videos:a", object(), 3.5):
                 found.sniff(what)
         if family.name == "frontends":
             found.describes("a.b:c")

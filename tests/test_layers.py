@@ -23,6 +23,7 @@ HEAVY = {
     "PIL",
     "tensorflow",
     "jax",
+    "av",
 }
 FILES = sorted(ROOT.rglob("*.py"))
 

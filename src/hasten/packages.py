@@ -56,6 +56,7 @@ PACKAGES = (
     Package("onnx", "reading and writing ONNX files", "'hasten[onnxruntime]'"),
     Package("onnxscript", "export from torch to ONNX", "'hasten[export]'"),
     Package("jinja2", "HTML reports", "'hasten[report]'"),
+    Package("av", "videos as data", "'hasten[video]'"),
     Package(
         "tensorflow",
         "TensorFlow models",

@@ -24,7 +24,7 @@ from hasten.metrics import Metric
 from hasten.plugin import Setup
 from hasten.progress import TrainingProgress
 from hasten.search.settings import seconds
-from hasten.training import folds, losses, optimizers
+from hasten.training import coreset, folds, losses, optimizers
 from hasten.training.answers import answers
 from hasten.training.checkpoints import Checkpoints
 from hasten.training.facts import machine, traits
@@ -35,6 +35,7 @@ from hasten.training.plan import Planner
 from hasten.training.profile import time_split
 from hasten.training.settings import TrainSettings
 from hasten.training.task import Task, read
+from hasten.training.told import reduction_line
 from hasten.types import Data
 
 if TYPE_CHECKING:
@@ -288,6 +289,7 @@ class _Training:
                 if row["kept"] and row["kind"] == "system":
                     use = row["use"]
                     setup = plugin.speedups.get(use["name"])(setup, target, use["options"])
+            self.reduction = earlier["data"].get("reduction")
             return replace(setup, epochs=earlier["epochs"]), list(earlier["plan"])
         planner = Planner(self.task.samples, self.settings.seed, target, self.progress.doing)
         measure = self.settings.plan and not self.settings.deterministic
@@ -295,6 +297,9 @@ class _Training:
         if measure and self.settings.budget_seconds is not None:
             left = self.settings.budget_seconds - (time.monotonic() - self.began)
             planned = planner.within(planned, left / (self.settings.folds or 1))
+        self.reduction = coreset.worth(self.task.parts, planned, planner.step_seconds)
+        if self.reduction:
+            self.progress.note(reduction_line(self.reduction))
         return planned, [row.to_json() for row in planner.rows]
 
     def _record(self, plan: list[Any], epochs: float) -> dict[str, Any]:
@@ -318,7 +323,13 @@ class _Training:
             "settings": self.settings.identity(),
             "loss": self.loss,
             "metric": self.metric.name,
-            "data": {"name": data.name, "parts": task.parts.facts(), "task": data.task},
+            "data": {
+                "name": data.name,
+                "parts": task.parts.facts(),
+                "task": data.task,
+                "reduction": self.reduction,
+                "notes": list(data.notes),
+            },
             "classes": list(data.classes),
             "inputs": {name: list(array.shape[1:]) for name, array in data.inputs.items()},
             "outputs": task.outputs,

@@ -53,6 +53,33 @@ def test_copies_across_parts_are_counted_and_left_out_when_asked() -> None:
     assert len(divide(twice, 0, clean=True).train) == 95
 
 
+def test_near_copies_are_found_only_when_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    array = np.kron(rng.integers(0, 256, (60, 1, 8, 8)), np.ones((3, 3))).astype(np.uint8)
+    array[:4] = np.clip(array[50:54].astype(int) + 2, 0, 255)
+    array[4] = array[55]
+    splits = {"train": np.arange(40), "validation": np.arange(40, 50), "test": np.arange(50, 60)}
+    labels = np.arange(60) % 2
+    made = Data("made", {"x": array}, labels, "classification", splits=splits)
+    assert divide(made, 0).near is None
+    parts = divide(made, 0, near_copies=True)
+    assert parts.near is not None
+    assert parts.near.tolist() == [[0, 50], [1, 51], [2, 52], [3, 53]]
+    assert parts.copies == 1, "exact copies are not counted twice"
+    assert len(parts.train) == 40
+    assert divide(made, 0, clean=True, near_copies=True).train.tolist() == list(range(5, 40))
+    assert len(divide(made, 0, clean=True).train) == 39
+
+
+def test_a_share_of_the_training_part_alone_is_kept() -> None:
+    whole, kept = divide(data(), seed=1), divide(data(), seed=1, keep=0.5)
+    assert set(kept.train) < set(whole.train)
+    assert kept.dropped == len(whole.train) - len(kept.train)
+    assert np.array_equal(kept.test, whole.test)
+    assert np.array_equal(kept.validation, whole.validation)
+    assert np.array_equal(kept.train, divide(data(), seed=1, keep=0.5).train)
+
+
 def test_no_labels_is_told() -> None:
     with pytest.raises(BadData, match="it has no labels"):
         divide(data(labels=None), 0)

@@ -28,8 +28,8 @@ def command(
         typer.Option(
             "--data",
             "-d",
-            help="digits, fashion-mnist, images:FOLDER, file.npz or package.module:factory. "
-            "Without it only candidates with equal outputs are tried.",
+            help="digits, fashion-mnist, images:FOLDER, videos:FOLDER, file.npz or "
+            "package.module:factory. Without it only candidates with equal outputs are tried.",
         ),
     ] = None,
     out: Annotated[

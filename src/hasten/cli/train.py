@@ -31,7 +31,7 @@ def command(
         typer.Option(
             "--data",
             "-d",
-            help="digits, fashion-mnist, cifar10, images:FOLDER, file.npz or "
+            help="digits, fashion-mnist, cifar10, images:FOLDER, videos:FOLDER, file.npz or "
             "package.module:factory.",
         ),
     ] = None,
@@ -71,6 +71,21 @@ def command(
             "--remove-copies", help="Leave out training samples that stand in another part."
         ),
     ] = False,
+    near_copies: Annotated[
+        bool,
+        typer.Option(
+            "--near-copies",
+            help="Look for pictures that are nearly the same in another part; --remove-copies then "
+            "leaves those out too.",
+        ),
+    ] = False,
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Train on this share of every class, spread evenly. Default: on all.",
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: all.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
@@ -105,6 +120,8 @@ def command(
                 deterministic=deterministic,
                 plan=not no_plan,
                 clean=remove_copies,
+                near_copies=near_copies,
+                keep=keep,
                 threads=threads,
                 resume=resume,
                 command=_terminal.command_line(),

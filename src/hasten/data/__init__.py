@@ -26,10 +26,11 @@ __all__ = ["Splits", "fit", "known", "load", "split", "synthetic"]
 def load(what: Any, spec: Spec | None = None, **options: Any) -> Data:
     """Load samples.
 
-    ``what`` is a built-in name, a path, ``"images:FOLDER"``, ``"package.module:factory"``, a
-    ``Data``, a torch ``Dataset``, a tuple ``(inputs, labels)`` or a mapping of arrays. Options
-    may also stand in the text: ``"images:photos?size=160&unreadable=0.1"``. ``spec`` is that of
-    the model, where one is known: some sources take sizes and names from it.
+    ``what`` is a built-in name, a path, ``"images:FOLDER"``, ``"videos:FOLDER"``,
+    ``"package.module:factory"``, a ``Data``, a torch ``Dataset``, a tuple ``(inputs, labels)`` or
+    a mapping of arrays. Options may also stand in the text:
+    ``"images:photos?size=160&unreadable=0.1"``. ``spec`` is that of the model, where one is known:
+    some sources take sizes and names from it.
     """
     if isinstance(what, Data):
         return understood(consistent(what))
@@ -54,7 +55,8 @@ def _source_of(what: Any) -> plugin.DataSource:
             return source
     if os.path.isdir(what):
         raise BadData(
-            f"Cannot load data '{what}': it is a folder. Write images:{what} if it holds images."
+            f"Cannot load data '{what}': it is a folder. Write images:{what} if it holds images, "
+            f"videos:{what} if it holds videos."
         )
     raise UnknownName.among("data", str(what), known())
 

@@ -17,12 +17,14 @@ BLOCK_BYTES = 32 * 2**20
 """How much is read, cast or hashed at once."""
 LARGE_BYTES = 128 * 2**20
 """From this size on, a new array lives on disk."""
+CALCULATED_BYTES = 2 * 2**20
+"""How much is calculated with at once: as float64 and with what comes of it, many times as much."""
 
 
-def blocks(array: np.ndarray) -> Iterator[slice]:
-    """Slices over axis 0 that hold about ``BLOCK_BYTES`` each."""
+def blocks(array: np.ndarray, most: int = BLOCK_BYTES) -> Iterator[slice]:
+    """Slices over axis 0 that hold about ``most`` bytes each."""
     row_bytes = max(1, array.nbytes // max(1, len(array)))
-    rows = max(1, BLOCK_BYTES // row_bytes)
+    rows = max(1, most // row_bytes)
     return (slice(start, start + rows) for start in range(0, len(array), rows))
 
 

@@ -15,7 +15,7 @@ from hasten.data.shapes import advice, sample_shape
 from hasten.errors import BadData
 from hasten.types import BATCH, Data, Normalisation, Spec, TensorSpec
 
-__all__ = ["consistent", "fit", "synthetic"]
+__all__ = ["check_finite", "consistent", "fit", "synthetic"]
 
 NUMBERS = "biuf"
 """NumPy's kinds of dtypes that can be samples: bool, integers and floats."""
@@ -40,7 +40,7 @@ def consistent(data: Data) -> Data:
     if len(data) == 0:
         raise BadData(f"Cannot use '{data.name}': it holds no samples.")
     if data.labels is not None:
-        _check_finite(data, "y", data.labels)
+        check_finite(data, "y", data.labels)
     if data.groups is not None and data.groups.shape != (len(data),):
         raise BadData(
             f"Cannot use the groups of '{data.name}': they have shape {list(data.groups.shape)}, "
@@ -102,7 +102,7 @@ def fit(data: Data, spec: Spec) -> Data:
             kept[tensor.name] = normalisation
         else:
             array = _typed(data, tensor)
-        _check_finite(data, tensor.name, array)
+        check_finite(data, tensor.name, array)
         inputs[tensor.name] = array
     notes = tuple(dict.fromkeys((*data.notes, *_normalisation_notes(data, kept, spec))))
     return fit_labels(replace(data, inputs=inputs, normalisation=kept, notes=notes), spec)
@@ -245,7 +245,7 @@ def _bounds(array: np.ndarray) -> tuple[int, int]:
     return int(min(lows)), int(max(highs))
 
 
-def _check_finite(data: Data, name: str, array: np.ndarray) -> None:
+def check_finite(data: Data, name: str, array: np.ndarray) -> None:
     """Refuse NaN and infinities, naming the first."""
     if array.dtype.kind != "f":
         return

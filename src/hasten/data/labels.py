@@ -46,7 +46,7 @@ def fit_labels(data: Data, spec: Spec) -> Data:
         targets = data.labels.astype(np.float32)
         data = replace(data, labels=targets, task="regression", notes=(*data.notes, note))
     if data.task == "classification":
-        _check_class_numbers(data)
+        check_class_numbers(data)
         data = _named_alike(data, spec)
         _check_classes(data, spec)
     elif data.task == "multilabel":
@@ -75,7 +75,8 @@ def _widths(spec: Spec) -> list[int]:
     return [shape[1] for shape in tables if isinstance(shape[1], int)]
 
 
-def _check_class_numbers(data: Data) -> None:
+def check_class_numbers(data: Data) -> None:
+    """Whole numbers from 0, below the number of class names; else ``BadData``."""
     labels = np.asarray(data.labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise BadData(

@@ -2,51 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from hasten.data._storage import blocks
+from hasten.data import perceptual
+from hasten.data._storage import CALCULATED_BYTES, blocks
 from hasten.data.splits import sample_digests
 from hasten.errors import BadData
+from hasten.training import coreset
+from hasten.training.checks import check_samples
 from hasten.types import Data, Normalisation
 
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.15
 LEAST_SPREAD = 1e-6
+NORMALISED = "Pixels are normalised"
+"""How a source's note on its own normalisation begins."""
+
+
+NEAR_SHOWN = 5
+"""Near copies that are named."""
 
 
 @dataclass(frozen=True)
 class Parts:
     """Sample numbers of each part. ``copies`` counts samples of the training part that are exact
-    copies of a validation or test sample; they were left out if ``cleaned``."""
+    copies of a validation or test sample; they were left out if ``cleaned``.
+
+    ``near`` holds near copies that are no exact ones, ``(n, 2)``: a training sample and the
+    validation or test sample that it is near to; ``None``: not looked for. ``dropped`` counts
+    training samples that were left out to train on fewer, and ``seconds`` what choosing took.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     copies: int = 0
     cleaned: bool = False
+    near: np.ndarray | None = None
+    dropped: int = 0
+    seconds: float = field(default=0.0, compare=False)
 
-    def facts(self) -> dict[str, int | bool]:
+    def facts(self) -> dict[str, Any]:
+        near = self.near
         return {
             "train": len(self.train),
             "validation": len(self.validation),
             "test": len(self.test),
             "copies": self.copies,
             "cleaned": self.cleaned,
+            "near_copies": None if near is None else len(near),
+            "near_examples": [] if near is None else near[:NEAR_SHOWN].tolist(),
         }
 
 
-def divide(data: Data, seed: int, clean: bool = False) -> Parts:
+def divide(
+    data: Data,
+    seed: int,
+    clean: bool = False,
+    near_copies: bool = False,
+    keep: float | None = None,
+) -> Parts:
     """Divide along the official parts where there are any, else at random, balanced over classes.
 
-    Equal data and seed give equal parts. ``clean`` leaves exact copies out of the training part.
+    Equal data and arguments give equal parts. ``near_copies`` looks for pictures that are nearly
+    those of another part; ``clean`` leaves copies out of the training part, near ones as well if
+    they were looked for. ``keep`` is the share of every class that is trained on.
     """
-    if data.labels is None:
-        raise BadData(
-            f"Cannot train on '{data.name}': it has no labels. Give them as 'y' in the .npz, or "
-            "one sub-folder per class."
-        )
+    check_samples(data)
     rng = np.random.default_rng(seed)
     given = {name: np.asarray(rows) for name, rows in data.splits.items() if len(rows)}
     train = given.get("train")
@@ -65,12 +91,31 @@ def divide(data: Data, seed: int, clean: bool = False) -> Parts:
                 f"Cannot train on '{data.name}': its {len(data)} samples leave none for the "
                 f"{name} part. Give at least 10, better some thousands."
             )
+    held = np.concatenate([validation, test])
     digests = sample_digests(data)
-    held = np.concatenate([digests[validation], digests[test]])
-    copied = np.isin(digests[train], held)
+    copied = np.isin(digests[train], digests[held])
+    near = _near(data, train[~copied], held) if near_copies else None
     if clean:
         train = train[~copied]
-    return Parts(train, validation, test, int(copied.sum()), clean)
+        train = train if near is None else np.setdiff1d(train, near[:, 0])
+        if not len(train):
+            raise BadData(
+                f"Cannot train on '{data.name}': every training sample is a copy of a validation "
+                "or test sample. Leave --remove-copies away, or give other samples."
+            )
+    began, before = time.perf_counter(), len(train)
+    if keep is not None:
+        train = coreset.chosen(data, train, keep, rng)
+    seconds = time.perf_counter() - began
+    dropped = before - len(train)
+    return Parts(train, validation, test, int(copied.sum()), clean, near, dropped, seconds)
+
+
+def _near(data: Data, train: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Samples of the training part, each beside the held one it is near to: ``(n, 2)``."""
+    found = perceptual.hashes(perceptual.pictures_of(data))
+    place = perceptual.nearest(found[train], found[held])
+    return np.stack([train[place >= 0], held[place[place >= 0]]], axis=1)
 
 
 def _drawn(
@@ -112,5 +157,13 @@ def normalisation(array: np.ndarray, rows: np.ndarray) -> Normalisation | None:
 
 
 def _blocks(array: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    for part in blocks(np.broadcast_to(array[:1], (len(rows), *array.shape[1:]))):
+    like = np.broadcast_to(array[:1], (len(rows), *array.shape[1:]))
+    for part in blocks(like, CALCULATED_BYTES):
         yield array[rows[part]]
+
+
+def prepared(data: Data, parts: Parts, scales: Mapping[str, Normalisation]) -> Data:
+    """``data`` with these parts, and with a normalisation in place of its own."""
+    splits = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    notes = [note for note in data.notes if not note.startswith(NORMALISED)]
+    return replace(data, splits=splits, normalisation=dict(scales), notes=tuple(notes))

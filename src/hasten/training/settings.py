@@ -31,6 +31,8 @@ class TrainSettings:
     deterministic: bool = False
     plan: bool = True
     clean: bool = False
+    near_copies: bool = False
+    keep: float | None = None
     threads: int | None = None
     resume: bool = False
     out: Path | None = None
@@ -48,6 +50,8 @@ class TrainSettings:
                 raise BadInput(f"Cannot use --{option} {value}: it must be above 0.")
         if self.folds is not None and not (self.folds == int(self.folds) and self.folds >= 2):
             raise BadInput(f"Cannot use --folds {self.folds}: it must be 2 or more.")
+        if self.keep is not None and not 0 < self.keep < 1:
+            raise BadInput(f"Cannot use --keep {self.keep}: it must be above 0 and below 1.")
         if self.target is not None and not math.isfinite(self.target):
             raise BadInput(f"Cannot use --target {self.target}: it must be a finite number.")
         if not 0 <= self.seed < 2**63:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,15 @@ import numpy as np
 from hasten import data as sources
 from hasten import recipes
 from hasten.data.splits import sample_digests
-from hasten.errors import BadData, BadInput
+from hasten.errors import BadInput
 from hasten.plugin import Source
 from hasten.recipes import Recipe
 from hasten.search.build import find_frontend
-from hasten.training.parts import Parts, divide, normalisation
+from hasten.training.checks import check_answers, check_classes
+from hasten.training.parts import Parts, divide, normalisation, prepared
 from hasten.training.samples import Samples
 from hasten.training.settings import TrainSettings
-from hasten.types import Data, Normalisation, digest
+from hasten.types import Data, digest
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ class Task:
 
     def divided(self, parts: Parts) -> Task:
         """The same in other parts."""
-        return replace(self, data=_prepared(self.data, parts), parts=parts)
+        return replace(self, data=_normalised(self.data, parts), parts=parts)
 
     def identity(self, settings: TrainSettings) -> dict[str, Any]:
         """What must be the same for a checkpoint to be gone on from."""
@@ -74,36 +74,18 @@ class Task:
 def read(what: Any, what_data: Any, settings: TrainSettings) -> Task:
     """Data, parts, normalisation and the network, all checked."""
     found = sources.load(what_data)
-    parts = divide(found, settings.seed, settings.clean)
-    if found.labels is None:
-        raise BadData(f"Cannot train on '{found.name}': it has no labels.")
-    _check(found, parts)
-    data = _prepared(found, parts)
+    parts = divide(found, settings.seed, settings.clean, settings.near_copies, settings.keep)
+    check_classes(found, parts.train)
+    data = _normalised(found, parts)
     recipe, module = _network(what, data, settings.seed)
-    return Task(data, parts, recipe, module)
+    task = Task(data, parts, recipe, module)
+    check_answers(module, task.samples, data, own_loss=":" in (settings.loss or ""))
+    return task
 
 
-def _prepared(data: Data, parts: Parts) -> Data:
+def _normalised(data: Data, parts: Parts) -> Data:
     scales = {name: normalisation(array, parts.train) for name, array in data.inputs.items()}
-    known: Mapping[str, Normalisation] = {name: n for name, n in scales.items() if n}
-    splits = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    return replace(data, normalisation=known, splits=splits)
-
-
-def _check(data: Data, parts: Parts) -> None:
-    if data.task != "classification" or data.labels is None:
-        return
-    if data.labels.min() < 0:
-        raise BadData(
-            f"Cannot train on '{data.name}': label {data.labels.min()} is negative. Number the "
-            "classes from 0."
-        )
-    counts = np.bincount(data.labels[parts.train])
-    if len(counts) < 2 or np.count_nonzero(counts) < 2:
-        raise BadData(
-            f"Cannot train on '{data.name}': its training part holds one class only. Give samples "
-            "of two or more."
-        )
+    return prepared(data, parts, {name: n for name, n in scales.items() if n})
 
 
 def _network(what: Any, data: Data, seed: int) -> tuple[Recipe, torch.nn.Module]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hasten.data import load
+from hasten.data import _storage, load
+from hasten.data.sources import npz
 from hasten.errors import BadData
 
 X = np.random.default_rng(0).random((20, 3, 4), np.float32)
@@ -107,3 +108,22 @@ def test_archives_of_something_else(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", x=record)
     with pytest.raises(BadData, match=r"format version \(3, 0\)"):
         load(tmp_path / "b.npz")
+
+
+def test_large_compressed_arrays_are_unpacked_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x": rng.normal(size=(50, 7)).astype(np.float32),
+        "f": np.asfortranarray(rng.integers(0, 9, (50, 3))),
+        "y": np.arange(50) % 2,
+    }
+    path = tmp_path / "packed.npz"
+    np.savez_compressed(path, **arrays)
+    monkeypatch.setattr(_storage, "LARGE_BYTES", 500)
+    monkeypatch.setattr(npz, "BLOCK_BYTES", 100)
+    found = load(str(path))
+    assert isinstance(found.inputs["x"], np.memmap)
+    for name in ("x", "f"):
+        np.testing.assert_array_equal(found.inputs[name], arrays[name])

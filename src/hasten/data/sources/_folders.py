@@ -1,9 +1,10 @@
-"""What image folders hold, and the file that their decoded pictures are kept in."""
+"""What folders of images or videos hold, and the file that they are kept in once decoded."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +13,11 @@ from typing import IO
 
 import numpy as np
 
+from hasten.data._storage import BLOCK_BYTES
 from hasten.errors import BadData
 from hasten.search.store import cache_folder, file_hash, write_aside
 from hasten.types import canonical, digest
 
-ENDINGS = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)
 PARTS = {
     "train": "train",
     "val": "validation",
@@ -27,15 +26,19 @@ PARTS = {
     "test": "test",
 }
 AT_ONCE = 256
-"""Pictures decoded before they are written: bounds the memory."""
+"""The most files that are decoded before they are written; fewer where they are large."""
 LISTED = 5
 """Unreadable files that are named."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """Image files in a fixed order, each with its class and its part (empty: no parts)."""
+    """Files in a fixed order, each with its class and its part (empty: no parts).
 
+    ``what`` names them: ``"images"`` or ``"videos"``.
+    """
+
+    what: str
     folder: Path
     paths: tuple[Path, ...]
     labels: tuple[int, ...]
@@ -44,7 +47,7 @@ class Files:
     ignored: int
 
 
-def find(folder: Path, what: str = "images", endings: frozenset[str] = ENDINGS) -> Files:
+def find(folder: Path, what: str, endings: frozenset[str]) -> Files:
     """All such files of a folder with sub-folders per class, or per part and class."""
     if not folder.is_dir():
         raise BadData(f"Cannot load {what}: '{folder}' is no folder. Check the path.")
@@ -63,11 +66,11 @@ def find(folder: Path, what: str = "images", endings: frozenset[str] = ENDINGS) 
     paths, labels, parts, ignored = [], [], [], 0
     for (part, root), (number, name) in itertools.product(roots.items(), enumerate(classes)):
         files = [path for path in sorted((root / name).rglob("*")) if _visible_file(path, root)]
-        images = [path for path in files if path.suffix.lower() in endings]
-        paths += images
-        labels += [number] * len(images)
-        parts += [PARTS.get(part, "")] * len(images)
-        ignored += len(files) - len(images)
+        known = [path for path in files if path.suffix.lower() in endings]
+        paths += known
+        labels += [number] * len(known)
+        parts += [PARTS.get(part, "")] * len(known)
+        ignored += len(files) - len(known)
     filled = set(labels)
     if len(filled) < 2:
         raise BadData(
@@ -75,7 +78,7 @@ def find(folder: Path, what: str = "images", endings: frozenset[str] = ENDINGS) 
             f"{len(filled)} of its {len(classes)} class folders hold any. Known endings: "
             f"{', '.join(sorted(endings))}."
         )
-    return Files(folder, tuple(paths), tuple(labels), tuple(parts), tuple(classes), ignored)
+    return Files(what, folder, tuple(paths), tuple(labels), tuple(parts), tuple(classes), ignored)
 
 
 def _folders(folder: Path) -> dict[str, Path]:
@@ -91,37 +94,38 @@ def _visible_file(path: Path, root: Path) -> bool:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Pictures of the readable files in order, mapped from disk, and what could not be read."""
+    """The readable files in order, ``(n, ...)`` mapped from disk, and what could not be read."""
 
-    images: np.ndarray
+    array: np.ndarray
     readable: np.ndarray
     unreadable: tuple[str, ...]
 
 
 Decode = Callable[[Path], "np.ndarray | str"]
-"""A picture, or why there is none."""
+"""A file's pixels, or why there are none."""
 
 
 def decoded(
     files: Files, shape: tuple[int, ...], recipe: str, decode: Decode, limit: float
 ) -> Decoded:
-    """All pictures as uint8 ``shape``: from the cache, or decoded into it in threads.
+    """All files as uint8 ``shape``: from the cache, or decoded into it in threads.
 
-    ``recipe`` names everything but the files that the pictures depend on. More than ``limit``
+    ``recipe`` names everything but the files that the pixels depend on. More than ``limit``
     (a share) of unreadable files is ``BadData``.
     """
-    entry = cache_folder() / "data" / "images" / _key(files, shape, recipe)
-    kept = _read(entry, len(files.paths))
+    entry = cache_folder() / "data" / files.what / _key(files, shape, recipe)
+    kept = _read(entry, files)
     if kept is None:
         with write_aside(entry) as folder:
-            with (folder / "images.npy").open("wb") as file:
+            place = folder / f"{files.what}.npy"
+            with place.open("wb") as file:
                 reasons = _write(file, files, shape, decode, limit)
-            record = {"sha256": file_hash(folder / "images.npy"), "unreadable": reasons}
+            record = {"sha256": file_hash(place), "unreadable": reasons}
             (folder / "record.json").write_text(canonical(record))
-        kept = _read(entry, len(files.paths))
+        kept = _read(entry, files)
     if kept is None:
         raise BadData(
-            f"Cannot read the pictures just written to {entry}: the disk or another program "
+            f"Cannot read the {files.what} just written to {entry}: the disk or another program "
             "changed them. Point HASTEN_CACHE to another disk."
         )
     _check_limit(files, list(kept.unreadable), limit)
@@ -134,18 +138,20 @@ def _key(files: Files, shape: tuple[int, ...], recipe: str) -> str:
     return digest(canonical(listed), canonical(shape), recipe)
 
 
-def _read(entry: Path, count: int) -> Decoded | None:
+def _read(entry: Path, files: Files) -> Decoded | None:
     """The entry if it is there and whole."""
+    place = entry / f"{files.what}.npy"
     try:
         record = json.loads((entry / "record.json").read_text())
-        if file_hash(entry / "images.npy") != record["sha256"]:
+        if file_hash(place) != record["sha256"]:
             return None
-        images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
+        array = np.load(place, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError):
         return None
     bad = {int(number): reason for number, reason in record["unreadable"]}
-    readable = np.array([number for number in range(count) if number not in bad], np.int64)
-    return Decoded(images, readable, tuple(bad.values()))
+    numbers = [number for number in range(len(files.paths)) if number not in bad]
+    readable = np.array(numbers, np.int64)
+    return Decoded(array, readable, tuple(bad.values()))
 
 
 def _write(
@@ -158,19 +164,19 @@ def _write(
     _header(file, (len(files.paths), *shape))
     start, rows = file.tell(), 0
     unreadable: list[tuple[int, str]] = []
-    for number, picture in enumerate(_in_threads(files.paths, decode)):
-        if isinstance(picture, str):
-            unreadable.append(
-                (number, f"{files.paths[number].relative_to(files.folder)}: {picture}")
-            )
+    at_once = max(1, min(AT_ONCE, BLOCK_BYTES // math.prod(shape)))
+    for number, pixels in enumerate(_in_threads(files.paths, decode, at_once)):
+        if isinstance(pixels, str):
+            name = files.paths[number].relative_to(files.folder)
+            unreadable.append((number, f"{name}: {pixels}"))
             _check_limit(files, [reason for _, reason in unreadable], limit)
         else:
-            file.write(np.ascontiguousarray(picture).data)
+            file.write(np.ascontiguousarray(pixels).data)
             rows += 1
     file.seek(0)
     _header(file, (rows, *shape))
     if file.tell() != start:
-        raise BadData("Cannot write pictures: this NumPy's .npy header has no room to grow.")
+        raise BadData(f"Cannot write {files.what}: this NumPy's .npy header has no room to grow.")
     return unreadable
 
 
@@ -180,19 +186,21 @@ def _header(file: IO[bytes], shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, described)
 
 
-def _in_threads(paths: tuple[Path, ...], decode: Decode) -> Iterator[np.ndarray | str]:
+def _in_threads(
+    paths: tuple[Path, ...], decode: Decode, at_once: int
+) -> Iterator[np.ndarray | str]:
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), AT_ONCE):
-            yield from pool.map(decode, paths[start : start + AT_ONCE])
+        for start in range(0, len(paths), at_once):
+            yield from pool.map(decode, paths[start : start + at_once])
 
 
 def _check_limit(files: Files, reasons: list[str], limit: float) -> None:
     if len(reasons) > limit * len(files.paths):
         raise BadData(
-            f"Cannot load images from '{files.folder}': {len(reasons)} or more of its "
+            f"Cannot load {files.what} from '{files.folder}': {len(reasons)} or more of its "
             f"{len(files.paths)} files are unreadable, above the limit of {limit:.1%} "
             f"({'; '.join(reasons[:LISTED])}). Mend or remove them, or raise the limit: "
-            "images:FOLDER?unreadable=0.2."
+            f"{files.what}:FOLDER?unreadable=0.2."
         )
 
 
@@ -202,13 +210,17 @@ def parts_of(files: Files, made: Decoded) -> dict[str, np.ndarray]:
     return {str(part): np.flatnonzero(parts == part) for part in np.unique(parts) if part}
 
 
-def left_out(files: Files, made: Decoded, what: str) -> tuple[str, ...]:
+def left_out(files: Files, made: Decoded) -> tuple[str, ...]:
     """What was skipped or ignored, in words."""
     notes = []
     if made.unreadable:
         named = "; ".join(made.unreadable[:LISTED])
         more = " and more" if len(made.unreadable) > LISTED else ""
-        notes.append(f"{len(made.unreadable)} unreadable {what} were skipped ({named}{more}).")
+        notes.append(
+            f"{len(made.unreadable)} unreadable {files.what} were skipped ({named}{more})."
+        )
     if files.ignored:
-        notes.append(f"{files.ignored} files that are no {what} by their ending were ignored.")
+        notes.append(
+            f"{files.ignored} files that are no {files.what} by their ending were ignored."
+        )
     return tuple(notes)

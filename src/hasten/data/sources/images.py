@@ -26,18 +26,18 @@ from typing import Any
 import numpy as np
 
 from hasten.data.sources._folders import Files, decoded, find, left_out, parts_of
-from hasten.data.sources._pixels import PixelOptions, declared
+from hasten.data.sources._pictures import FolderOptions, checked, fitted, normalisation_of
 from hasten.errors import BadData
 from hasten.plugin import DataSource
-from hasten.types import Data, Normalisation, Spec, TensorSpec
+from hasten.types import Data, Spec, TensorSpec
 
 PREFIX = "images:"
+ENDINGS = frozenset(
+    (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
 DEFAULT_SIZE = 224
 LOOKED_AT = 64
 """Files whose size is looked at where no model asks for one."""
-IMAGENET = Normalisation(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-IMAGENET_GREY = Normalisation(1 / 255, (0.449,), (0.226,))
-"""Means over the channels: what single-channel copies of ImageNet models are given."""
 
 
 @dataclass(frozen=True)
@@ -64,52 +64,40 @@ class Images(DataSource):
     spelling = "images:FOLDER"
 
     @dataclass(frozen=True, kw_only=True)
-    class Options(PixelOptions):
-        size: int | tuple[int, ...] | None = None
-        """Height and width, or one number for both. ``None``: the model's, else the files'."""
-        crop: float = 1.0
-        """The share of the shorter side that is kept, above 0 and up to 1."""
-        unreadable: float = 0.05
-        """The share of files that may be unreadable."""
+    class Options(FolderOptions):
+        pass
 
     def sniff(self, what: Any) -> bool:
         return isinstance(what, str) and what.startswith(PREFIX)
 
     def load(self, what: Any, spec: Spec | None, options: Any) -> Data:
-        if not 0 < options.crop <= 1 or not 0 <= options.unreadable < 1:
-            raise BadData(
-                f"Cannot load '{what}' with crop={options.crop} and unreadable="
-                f"{options.unreadable}: crop is above 0 and up to 1, unreadable from 0 below 1."
-            )
+        size = checked(what, options)
         folder = Path(what.removeprefix(PREFIX)).expanduser()
-        files = find(folder)
-        layout = _layout(what, spec, options.size, files)
+        files = find(folder, "images", ENDINGS)
+        layout = _layout(what, spec, size, files)
         decode = partial(_decode, layout=layout, crop=options.crop)
         recipe = f"crop {options.crop}, Pillow {_pillow_version()}"
         made = decoded(files, layout.shape, recipe, decode, options.unreadable)
-        normalisation, why = _normalisation(layout, spec, options)
+        normalisation, why = normalisation_of(
+            layout.name, layout.channels, layout.axis, spec, options
+        )
         return Data(
             str(what),
-            {layout.name: made.images},
+            {layout.name: made.array},
             np.array(files.labels, np.int64)[made.readable],
             "classification",
             files.classes,
             parts_of(files, made),
             {layout.name: normalisation},
             str(folder.resolve()),
-            notes=(why, *left_out(files, made, "images")),
+            notes=(why, *left_out(files, made)),
         )
 
 
-def _layout(what: str, spec: Spec | None, size: Any, files: Files) -> Layout:
+def _layout(what: str, spec: Spec | None, size: tuple[int, int] | None, files: Files) -> Layout:
     """What the model's image input asks for, else the files, with ``size`` put over it."""
-    given = (size, size) if isinstance(size, int) else size
-    if given is not None and (len(given) != 2 or not all(isinstance(n, int) for n in given)):
-        raise BadData(f"Cannot load '{what}': size is HEIGHT,WIDTH or one number, not {size!r}.")
-    if given is not None and min(given) < 1:
-        raise BadData(f"Cannot load '{what}': size={size!r} must be 1 or more.")
     layout = _layout_of(what, spec) if spec else _natural(files)
-    return replace(layout, height=given[0], width=given[1]) if given else layout
+    return replace(layout, height=size[0], width=size[1]) if size else layout
 
 
 def _natural(files: Files) -> Layout:
@@ -156,12 +144,8 @@ def _decode(path: Path, layout: Layout, crop: float) -> np.ndarray | str:
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
-            picture = ImageOps.fit(
-                _eight_bit(upright).convert("L" if layout.channels == 1 else "RGB"),
-                (layout.width, layout.height),
-                Image.Resampling.BILINEAR,
-                bleed=(1 - crop) / 2,
-            )
+            coloured = _eight_bit(upright).convert("L" if layout.channels == 1 else "RGB")
+            picture = fitted(coloured, layout.height, layout.width, crop)
     except Exception as error:  # a decoder may raise anything; the file is counted and named
         return f"{type(error).__name__}: {error}".splitlines()[0]
     pixels = np.asarray(picture).reshape(layout.height, layout.width, layout.channels)
@@ -175,16 +159,3 @@ def _eight_bit(image: Any) -> Any:
     from PIL import Image
 
     return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-
-
-def _normalisation(layout: Layout, spec: Spec | None, options: Any) -> tuple[Normalisation, str]:
-    """The user's, else the model's, else ImageNet's; with a note that says which."""
-    if asked := declared(options, layout.channels, layout.axis):
-        return asked, "Pixels are normalised as asked for."
-    if spec is not None and layout.name in spec.normalisation:
-        return spec.normalisation[layout.name], "Pixels are normalised as the model declares."
-    usual = IMAGENET if layout.channels == 3 else IMAGENET_GREY
-    return replace(usual, axis=layout.axis), (
-        "Pixels are normalised with ImageNet's mean and deviation, because nothing else was "
-        "declared; set others with ?mean=...&std=..."
-    )

@@ -2,8 +2,9 @@
 
 **Source:** NumPy's format version 1.0 and 2.0 inside an uncompressed or deflated zip archive,
 https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html. Differs from ``np.load``:
-the archive's checksums are verified first, and arrays written by ``np.savez`` (uncompressed) are
-mapped from the file, so that they may be larger than memory. Pickled objects are refused.
+the archive's checksums are verified first, and arrays may be larger than memory: those written by
+``np.savez`` are mapped from the file, large compressed ones are unpacked to the cache's disk.
+Pickled objects are refused.
 
 Sample numbers in ``train``, ``validation`` and ``test`` declare splits; ``classes`` names classes,
 ``groups`` what each sample belongs to.
@@ -12,6 +13,7 @@ Integer pixels need a normalisation: ``photos.npz?mean=0.5&std=0.25`` (after sca
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
 import zlib
@@ -22,6 +24,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
+from hasten.data._storage import BLOCK_BYTES, empty
 from hasten.data.sources._arrays import from_arrays
 from hasten.data.sources._pixels import PixelOptions, declared
 from hasten.errors import BadData
@@ -117,8 +120,20 @@ def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.
         if member.compress_type == zipfile.ZIP_STORED and 0 not in shape and shape:
             offset = _content_offset(path, member) + header_bytes
             return np.memmap(path, dtype, "r", offset, shape, order)
-        raw = stream.read()
-    return np.frombuffer(raw, dtype).reshape(shape, order=order)
+        return _unpacked(stream, math.prod(shape), dtype).reshape(shape, order=order)
+
+
+def _unpacked(stream: IO[bytes], count: int, dtype: np.dtype) -> np.ndarray:
+    """``count`` numbers of a compressed member; many of them go to the disk, not to memory."""
+    out = empty((count,), dtype)
+    content, done = out.view(np.uint8), 0
+    while done < len(content):
+        piece = stream.read(min(BLOCK_BYTES, len(content) - done))
+        if not piece:
+            raise EOFError(f"{len(content) - done} bytes are missing")
+        content[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    return out
 
 
 def _content_offset(path: Path, member: zipfile.ZipInfo) -> int:

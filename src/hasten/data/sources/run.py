@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ class RunData(DataSource):
     def load(self, what: Any, spec: Spec | None, options: Any) -> Data:
         from hasten import data
         from hasten.training.folds import divide_folds
-        from hasten.training.parts import divide
+        from hasten.training.parts import divide, prepared
 
         record = json.loads((Path(what) / RECORD).read_text())
         asked = record["asked"]["data"]
@@ -38,13 +37,12 @@ class RunData(DataSource):
                 f"Cannot load the data of the run '{what}': they were given as an object. Give "
                 "them with --data."
             )
-        found, settings = data.load(asked), record["settings"]
-        parts = divide(found, settings["seed"], settings["clean"])
-        if settings.get("folds"):
-            every = divide_folds(found, parts, settings["folds"], settings["seed"])
+        found, given = data.load(asked), record["settings"]
+        parts = divide(found, given["seed"], given["clean"], given["near_copies"], given["keep"])
+        if given["folds"]:
+            every = divide_folds(found, parts, given["folds"], given["seed"])
             parts = every[record["fold"] - 1]
         scales = {
             name: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()
         }
-        splits = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-        return replace(found, splits=splits, normalisation=scales)
+        return prepared(found, parts, scales)

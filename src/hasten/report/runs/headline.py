@@ -8,6 +8,7 @@ from hasten import stats
 from hasten.report import units
 from hasten.report.runs.record import RunRecord
 from hasten.report.sections.headline import Tile
+from hasten.training import told
 
 ALPHA = 0.05
 
@@ -52,13 +53,15 @@ def warnings(run: RunRecord) -> list[str]:
     if raw.get("target") is not None and raw.get("reached_seconds") is None:
         target, best = run.metric.value(raw["target"]), run.metric.value(raw["best"])
         found.append(f"The target {target} was not reached: the best was {best}.")
-    parts = raw["data"]["parts"]
-    if parts["copies"] and not parts["cleaned"]:
-        found.append(
-            f"{units.count(parts['copies'])} training samples are exact copies of validation or "
-            "test samples and are in use: hasten train --remove-copies leaves them out."
-        )
+    if not raw["data"]["parts"]["cleaned"]:
+        found += told.copies(raw["data"])
     return found
+
+
+def remarks(run: RunRecord) -> list[str]:
+    """What is good to know of the data."""
+    found = run.raw["data"]
+    return [*(told.copies(found) if found["parts"]["cleaned"] else []), *told.remarks(found)]
 
 
 def tiles(run: RunRecord) -> list[Tile]:

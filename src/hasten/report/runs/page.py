@@ -51,6 +51,7 @@ def context(run: RunRecord) -> dict[str, Any]:
         "mistakes": quality.mistakes(run),
         "plan": conditions.plan(run),
         "data": conditions.data(run),
+        "remarks": headline.remarks(run),
         "settings": conditions.settings(run),
         "machine": conditions.machine(run),
         "command": conditions.command(run),

@@ -31,6 +31,7 @@ def summary(
         target, took = run.metric.value(run.raw["target"]), run.raw["reached_seconds"]
         parts.append(Text(f"The target {target} was reached after {units.duration(took)}."))
     parts += [Text(f"Warning: {text}", "yellow") for text in headline.warnings(run)]
+    parts += [Text(text, "dim") for text in headline.remarks(run)]
     if run.folds:
         parts += [Text(), Text(f"{headline.folds(run)}."), _folds(run)]
     if run.systems:
