@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -23,6 +24,7 @@ from hasten import cli, plugin
 from hasten.plugin import Plugin
 
 DOCS = Path(__file__).parents[1] / "docs"
+SPEEDUPS = Path(__file__).parent / "results" / "speedups.json"
 MADE = "<!-- Made by `python -m bench.reference`: change the code, not this page. -->"
 FAMILIES = {
     "frontends": "Front ends: read a source framework's models",
@@ -141,6 +143,31 @@ def _facts(one: Any) -> Iterator[str]:
             yield f"{verb.get(name, 'Gives the trait')} {shown}."
     if spelling := getattr(one, "spelling", ""):
         yield f"Written as `{spelling}`."
+    if changes := getattr(one, "changes", ""):
+        yield from _card(one, changes)
+
+
+def _card(one: Any, changes: str) -> Iterator[str]:
+    """A speed-up's card: what it changes, what its source claims, and what was measured."""
+    learned = "" if one.kind == "system" else ", and with it what is learned"
+    yield f"It changes {changes}{learned}. Expected: {one.expected}."
+    if not SPEEDUPS.exists():
+        return
+    rows = json.loads(SPEEDUPS.read_text()).get(one.name, {"rows": ()})["rows"]
+    found = "; ".join(_measured(row) for row in rows if "failed" not in row)
+    if found:
+        yield f"Measured ([speedups.md](../bench/results/speedups.md)): {found}."
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    """One row of ``bench/results/speedups.json`` in words."""
+    options = "".join(f", {key} {value:g}" for key, value in row.get("options", {}).items())
+    what = f"{row['recipe']} on {row['data']}{options}"
+    if "gain" in row:
+        interval = f"[{row['low']:+.4f}, {row['high']:+.4f}]"
+        return f"{what}: {row['metric']} {row['gain']:+.4f} {interval} after {row['steps']} steps"
+    ratio = row["ratio"]
+    return f"{what}: {ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}] times"
 
 
 def _options(one: Plugin) -> list[str]:

@@ -24,15 +24,17 @@ from hasten.metrics import Metric
 from hasten.plugin import Setup
 from hasten.progress import TrainingProgress
 from hasten.search.settings import seconds
-from hasten.training import coreset, folds, losses, optimizers
+from hasten.training import choice, coreset, folds
 from hasten.training.answers import answers
 from hasten.training.checkpoints import Checkpoints
-from hasten.training.facts import machine, traits
+from hasten.training.facts import machine
 from hasten.training.fit import OUTPUT, Fit, Learned, Stopped
 from hasten.training.folder import CHECKPOINTS, RunFolder
 from hasten.training.judged import judged
+from hasten.training.plain import plain_setup
 from hasten.training.plan import Planner
 from hasten.training.profile import time_split
+from hasten.training.samples import Samples
 from hasten.training.settings import TrainSettings
 from hasten.training.task import Task, read
 from hasten.training.told import reduction_line
@@ -119,7 +121,7 @@ class _Training:
         with self._torch_as_asked():
             self.task = read(self.what, self.what_data, self.settings)
             self.metric = self._metric()
-            plain = self._setup()
+            plain, self.loss = plain_setup(self.task, self.settings, self.device)
             if folder is None:
                 return self._train(plain, None, None)
             with folder.held():
@@ -144,6 +146,7 @@ class _Training:
         record = self._record(plan, setup.epochs)
         if folder is not None:
             folder.write_record(record)
+        choice.set_threads(setup.threads)  # what was there comes back when the run has ended
         trainer = Trainer(setup, tasks[0].samples, self.settings.seed)
         learned = [
             fit.run() for fit in self._fits(trainer, tasks, list(zip(places, kept, strict=True)))
@@ -158,6 +161,7 @@ class _Training:
         import torch
 
         threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        self.device = choice.device(self.settings.device)
         torch.set_num_threads(self.settings.threads or threads)
         torch.use_deterministic_algorithms(self.settings.deterministic)
         try:
@@ -257,47 +261,30 @@ class _Training:
 
     # --- how it is trained ---
 
-    def _setup(self) -> Setup:
-        """The plain setup: what a tutorial would do, with the recipe's numbers."""
-        settings, usual = self.settings, dict(self.task.recipe.training)
-        task = self.task.data.task
-        self.loss, loss = losses.named(settings.loss or usual.get("loss"), task)
-        extra = {name: usual[name] for name in ("weight_decay", "momentum") if name in usual}
-        rate = settings.learning_rate or usual["learning_rate"]
-        size = settings.batch or usual["batch"]
-        setup = Setup(
-            module=self.task.module,
-            loss=loss,
-            optimizer=optimizers.optimizer(settings.optimizer or usual["optimizer"], rate, **extra),
-            schedule=optimizers.schedule(settings.schedule or usual.get("schedule", "one-cycle")),
-            epochs=settings.epochs or usual["epochs"],
-            batch=min(size, len(self.task.parts.train)),
-            task=task,
-            traits=traits(self.task.module, self.task.data),
-            threads=settings.threads,
-            clip=settings.clip or usual.get("clip"),
-        )
-        for name, options in self.task.recipe.speedups.items():
-            setup = plugin.speedups.get(name)(setup, {}, options)
-        return setup
-
     def _plan(self, setup: Setup, earlier: Mapping[str, Any] | None) -> tuple[Setup, list[Any]]:
         """The setup with the speed-ups that win here; a resumed run keeps those it had."""
-        target = plugin.targets.get("cpu").probe()
+        target = plugin.targets.get("cpu" if self.device == "cpu" else "gpu").probe()
         if earlier is not None:
             for row in earlier["plan"]:
-                if row["kept"] and row["kind"] == "system":
+                if row["kept"]:
                     use = row["use"]
                     setup = plugin.speedups.get(use["name"])(setup, target, use["options"])
             self.reduction = earlier["data"].get("reduction")
             return replace(setup, epochs=earlier["epochs"]), list(earlier["plan"])
-        planner = Planner(self.task.samples, self.settings.seed, target, self.progress.doing)
+        planner = Planner(
+            self.task.samples,
+            self.settings.seed,
+            target,
+            self.progress.doing,
+            self.settings.speedups,
+            self.settings.without or (),
+        )
         measure = self.settings.plan and not self.settings.deterministic
         planned = planner.measured(setup) if measure else planner.unmeasured(setup)
         if measure and self.settings.budget_seconds is not None:
             left = self.settings.budget_seconds - (time.monotonic() - self.began)
             planned = planner.within(planned, left / (self.settings.folds or 1))
-        self.reduction = coreset.worth(self.task.parts, planned, planner.step_seconds)
+        self.reduction = coreset.worth(self.task.parts, planned, planner.sample_seconds)
         if self.reduction:
             self.progress.note(reduction_line(self.reduction))
         return planned, [row.to_json() for row in planner.rows]
@@ -374,6 +361,8 @@ class _Training:
             ]
             middle, low, high = folds.mean([learned.best for _, learned in found])
             record["cross_validation"] = {"mean": middle, "low": low, "high": high}
+        if self.settings.tta:
+            record["test"]["tta"] = self._value(answers(model, test, mirrored=True), test)
         figures, examples = judged(task.data.task, outputs, test)
         record |= figures
         record["schedule"] = trainer.schedule()
@@ -394,5 +383,8 @@ class _Training:
         model.eval().requires_grad_(False)
         test = task.samples.take(task.parts.test)
         outputs = answers(model, test)
-        rows = self.metric.statistics({OUTPUT: outputs}, None, test.targets[test.rows])
-        return float(self.metric.value(np.nansum(rows, axis=0))), outputs
+        return self._value(outputs, test), outputs
+
+    def _value(self, outputs: np.ndarray, samples: Samples) -> float:
+        rows = self.metric.statistics({OUTPUT: outputs}, None, samples.targets[samples.rows])
+        return float(self.metric.value(np.nansum(rows, axis=0)))

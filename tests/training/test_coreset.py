@@ -104,7 +104,7 @@ def parts(kept: int, dropped: int, seconds: float) -> Any:
 def test_what_it_is_worth() -> None:
     setup: Any = SimpleNamespace(batch=100, epochs=10)
     assert worth(parts(1000, 0, 0.0), setup, 0.1) is None
-    found = worth(parts(400, 600, 3.0), setup, 0.1)
+    found = worth(parts(400, 600, 3.0), setup, 0.1 / setup.batch)
     assert found is not None
     assert found["seconds_saved_per_epoch"] == pytest.approx(0.6)
     assert found["pays_after_epochs"] == pytest.approx(5)
@@ -112,7 +112,7 @@ def test_what_it_is_worth() -> None:
     said = reduction_line(found)
     assert "Trained on 400 of 1,000 samples: choosing them took 3.0 s" in said
     assert said.endswith("It breaks even after 5.0 epochs and saves 3.0 s in all.")
-    found = worth(parts(400, 600, 30.0), setup, 0.1)
+    found = worth(parts(400, 600, 30.0), setup, 0.1 / setup.batch)
     assert found is not None
     assert reduction_line(found).endswith("after 50.0 epochs and costs 24.0 s in all.")
 

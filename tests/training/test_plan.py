@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
+from hasten import plugin  # noqa: E402
 from hasten.plugin import Setup, Speedup  # noqa: E402
 from hasten.training import losses, optimizers, plan  # noqa: E402
 from hasten.training.plan import Planner  # noqa: E402
 from hasten.training.samples import Samples  # noqa: E402
+from hasten.types import Use  # noqa: E402
 
 
 def slowly(inputs: Any) -> Any:
@@ -63,11 +65,13 @@ class Dear(_Made):
         raise AssertionError("never tried")
 
 
-def planned(monkeypatch: pytest.MonkeyPatch, *speedups: Speedup) -> tuple[Setup, dict[str, Any]]:
-    monkeypatch.setattr(plan, "_systems", lambda: list(speedups))
+def planned_samples() -> Samples:
     x = np.random.default_rng(0).standard_normal((256, 4)).astype(np.float32)
-    samples = Samples((x,), (None,), (x[:, 0] > 0).astype(np.int64), np.arange(256))
-    setup = Setup(
+    return Samples((x,), (None,), (x[:, 0] > 0).astype(np.int64), np.arange(256))
+
+
+def planned_setup() -> Setup:
+    return Setup(
         module=torch.nn.Linear(4, 2),
         loss=losses.cross_entropy(),
         optimizer=optimizers.optimizer("sgd", 0.1),
@@ -77,8 +81,12 @@ def planned(monkeypatch: pytest.MonkeyPatch, *speedups: Speedup) -> tuple[Setup,
         feed="resident",
         place=(slowly,),
     )
-    planner = Planner(samples, 0, {}, lambda text: None)
-    found = planner.measured(setup)
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, *speedups: Speedup) -> tuple[Setup, dict[str, Any]]:
+    monkeypatch.setattr(plan, "_tried", lambda: list(speedups))
+    planner = Planner(planned_samples(), 0, {}, lambda text: None)
+    found = planner.measured(planned_setup())
     return found, {row.use.name: row for row in planner.rows}
 
 
@@ -103,3 +111,76 @@ def test_what_cannot_pay_for_itself_is_not_tried(monkeypatch: pytest.MonkeyPatch
     _, rows = planned(monkeypatch, Dear())
     assert not rows["dear"].kept
     assert "the whole run" in rows["dear"].why
+
+
+class Sleeps(_Made):
+    """Takes as long as its option says."""
+
+    called = "sleeps"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        """``milliseconds`` of every step."""
+
+        milliseconds: int = 4
+
+    def space(self, setup: Setup, target: Any) -> Any:
+        return [{"milliseconds": 3}, {"milliseconds": 1}, {"milliseconds": 2}]
+
+    def apply(self, setup: Setup, options: Any) -> Setup:
+        def wait(inputs: Any) -> Any:
+            time.sleep(options.milliseconds / 1000)
+            return inputs
+
+        return replace(setup, place=(wait,))
+
+
+class Larger(_Made):
+    """Four times the batch at the same seconds per step."""
+
+    called = "larger"
+    kind = "algorithm"
+    tried = True
+    worth = 1.5
+
+    def apply(self, setup: Setup, options: Any) -> Setup:
+        return replace(setup, batch=4 * setup.batch)
+
+
+def test_of_several_options_the_best_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, rows = planned(monkeypatch, Sleeps())
+    assert rows["sleeps"].kept
+    assert rows["sleeps"].use == Use.of("sleeps", milliseconds=1)
+    assert rows["sleeps"].to_json()["use"]["options"] == {"milliseconds": 1}
+
+
+def test_batches_of_other_sizes_are_compared_per_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, rows = planned(monkeypatch, Larger())
+    assert setup.batch == 64
+    assert 2 < rows["larger"].ratio.value < 5
+    assert rows["larger"].why.endswith("changes what is learned")
+
+
+def test_what_is_asked_for_or_left_out_is_not_tried() -> None:
+    setup = planned_setup()
+    planner = Planner(
+        planned_samples(),
+        0,
+        {},
+        lambda text: None,
+        {"fewer_threads": {"count": 1}},
+        ["channels_last"],
+    )
+    made = planner.unmeasured(setup)
+    assert made.threads == 1
+    rows = {row.use.name: (row.kept, row.why) for row in planner.rows}
+    assert rows["fewer_threads"] == (True, "as asked")
+    assert rows["channels_last"] == (False, "left out, as asked")
+
+
+def test_an_optimizer_without_a_fused_form_is_no_fault() -> None:
+    setup = replace(planned_setup(), optimizer=lambda m: torch.optim.Rprop(m.parameters()))
+    planner = Planner(planned_samples(), 0, {}, lambda text: None)
+    planner.sample_seconds = 1e-3
+    planner._try(plugin.speedups.get("fused_optimizer"), setup)
+    assert "Rprop has no fused form" in planner.rows[0].why

@@ -87,6 +87,20 @@ def command(
         ),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: all.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda. Default: a GPU where there is one.")
+    ] = None,
+    speedup: Annotated[
+        list[str] | None,
+        typer.Option("--speedup", help="Use it, untimed: ema, or ema=decay:0.999,... Repeatable."),
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="Never use this speed-up. Repeatable.")
+    ] = None,
+    tta: Annotated[
+        bool,
+        typer.Option("--tta", help="Also judge the mean answer for picture and mirror image."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
     ] = False,
@@ -99,6 +113,7 @@ def command(
     """
     import hasten
     from hasten.cli import INTERRUPTED, _terminal, _training
+    from hasten.training import choice
     from hasten.training.fit import Stopped
 
     with _training.Live(quiet=as_json or not sys.stderr.isatty()) as progress:
@@ -123,6 +138,10 @@ def command(
                 near_copies=near_copies,
                 keep=keep,
                 threads=threads,
+                device=device,
+                speedups=choice.named(speedup) if speedup else None,
+                without=without or None,
+                tta=tta,
                 resume=resume,
                 command=_terminal.command_line(),
                 progress=progress,

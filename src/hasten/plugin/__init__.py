@@ -25,7 +25,7 @@ from hasten.plugin.finding import (
 )
 from hasten.plugin.models import Converter, Form, Frontend, Source, Technique
 from hasten.plugin.running import DataSource, Engine, Runner, Target
-from hasten.plugin.training import Setup, Speedup
+from hasten.plugin.training import Moment, Setup, Speedup
 
 __all__ = [
     "FAMILIES",
@@ -36,6 +36,7 @@ __all__ = [
     "Family",
     "Form",
     "Frontend",
+    "Moment",
     "Plugin",
     "Runner",
     "Setup",

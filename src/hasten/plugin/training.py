@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,9 +15,22 @@ from hasten.types import Verdict
 if TYPE_CHECKING:
     import torch
 
-    Augment = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-    """``(inputs, targets) -> (inputs, targets)`` of one batch, on tensors as the model takes them.
-    Random numbers come from PyTorch's own generator, which is seeded for every step."""
+    Augment = Callable[[torch.Tensor, Any, "Moment"], tuple[torch.Tensor, Any]]
+    """``(inputs, targets, moment) -> (inputs, targets)`` of one batch, on tensors as the model
+    takes them. Random numbers come from PyTorch's own generator, which is seeded for every step."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in the run a batch is learned from: what augmentation may depend on besides chance.
+
+    ``share`` of the run is done, ``epoch`` counts from 0, and ``numbers`` ``(batch,)`` are the
+    samples' own, the same in every epoch.
+    """
+
+    share: float
+    epoch: int
+    numbers: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,12 @@ class Setup:
     rates from the share of the run that is done. ``prepare`` changes the copy of the module that
     learns, ``place`` every batch of inputs; ``around`` is entered around forward and loss.
     ``feed`` names how samples become batches: ``"loader"`` (``torch.utils.data.DataLoader``) or
-    ``"resident"`` (one tensor, indexed).
+    ``"resident"`` (one tensor, indexed). ``average(module)`` gives what follows the weights:
+    ``hasten.speedups._average.Average`` is its protocol.
+
+    ``device`` is a name of PyTorch's. ``samples`` counts those learned from, and ``peek(n)`` gives
+    the inputs of ``n`` of them, as the model takes them. ``fixed`` names what the user decided
+    himself (``"batch"``, ``"threads"``): no speed-up changes it.
     """
 
     module: torch.nn.Module
@@ -53,6 +71,10 @@ class Setup:
     average: Callable[[torch.nn.Module], Any] | None = None
     clip: float | None = None
     accumulate: int = 1
+    device: str = "cpu"
+    samples: int = 0
+    peek: Callable[[int], torch.Tensor] | None = None
+    fixed: frozenset[str] = frozenset()
 
 
 class Speedup(Plugin):
@@ -60,7 +82,8 @@ class Speedup(Plugin):
 
     ``kind`` is ``"system"`` where the model learns what it would have learned anyway, up to
     rounding, and ``"algorithm"`` where it learns something else: the two are reported apart.
-    ``changes`` and ``expected`` are the card: what it changes, and the gain its source claims.
+    ``changes`` and ``expected`` are the card: what it changes, and the gain its source claims;
+    ``bench/speedups.py`` measures what it gains here.
     """
 
     family = "speedups"
@@ -75,10 +98,23 @@ class Speedup(Plugin):
     """Whether every bit of the result stays as it is."""
     costs: ClassVar[bool] = False
     """Whether it has a price of its own (compiling), which the steps left must pay back."""
+    tried: ClassVar[bool | None] = None
+    """Whether the planner times it; ``None``: if it is a systems one. Others are used on request
+    or where a recipe lists them."""
+    worth: ClassVar[float] = 1.02
+    """The least gain, at the interval's lower end, for which the planner keeps it."""
+    saves_memory: ClassVar[bool] = False
+    """Whether it is used where memory runs out; it then acts through ``prepare`` alone."""
+    network: ClassVar[Mapping[str, Any]] = {}
+    """The options that a recipe's network must be made with for it."""
 
     def supports(self, setup: Setup, target: Facts) -> Verdict:
         """Whether it fits this model, data and machine."""
         return Verdict(True)
+
+    def space(self, setup: Setup, target: Facts) -> Iterable[Mapping[str, Any]]:
+        """The options that the planner tries; it keeps the best. Usually the defaults alone."""
+        return ({},)
 
     @abstractmethod
     def apply(self, setup: Setup, options: Any) -> Setup:

@@ -14,8 +14,10 @@ PRIVATE = ("fused", "foreach", "decoupled_weight_decay")
 def rebuilt(
     plain: torch.optim.Optimizer, groups: list[dict[str, Any]], **changes: Any
 ) -> torch.optim.Optimizer:
-    """An optimiser of the same kind and settings over ``groups``."""
+    """An optimiser of the same kind and settings over ``groups``; ``changes`` hold in all."""
     kept = {name: value for name, value in plain.defaults.items() if name not in PRIVATE}
     kind: Any = type(plain)
-    made: torch.optim.Optimizer = kind(groups, **kept, **changes)
+    made: torch.optim.Optimizer = kind(
+        [{**group, **changes} for group in groups], **kept, **changes
+    )
     return made

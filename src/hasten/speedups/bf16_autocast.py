@@ -32,6 +32,6 @@ class Bf16Autocast(Speedup):
         import torch
 
         def around() -> Any:
-            return torch.autocast("cpu", torch.bfloat16)
+            return torch.autocast(setup.device.partition(":")[0], torch.bfloat16)
 
         return replace(setup, around=around)

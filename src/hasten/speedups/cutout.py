@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hasten.plugin import Facts, Setup, Speedup
+from hasten.plugin import Facts, Moment, Setup, Speedup
 from hasten.types import Verdict
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Cutout(Speedup):
         return Verdict(True)
 
     def apply(self, setup: Setup, options: Any) -> Setup:
-        def cut(inputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def cut(inputs: torch.Tensor, targets: Any, moment: Moment) -> tuple[torch.Tensor, Any]:
             return blanked(inputs, options.pixels), targets
 
         return replace(setup, augment=(*setup.augment, cut))

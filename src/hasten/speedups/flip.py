@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hasten.plugin import Facts, Setup, Speedup
+from hasten.plugin import Facts, Moment, Setup, Speedup
 from hasten.types import Verdict
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Flip(Speedup):
         return replace(setup, augment=(*setup.augment, flipped))
 
 
-def flipped(inputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def flipped(inputs: torch.Tensor, targets: Any, moment: Moment) -> tuple[torch.Tensor, Any]:
     """Half of the batch ``(batch, ..., height, width)`` mirrored."""
     import torch
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hasten.errors import Unsupported
 from hasten.plugin import Setup, Speedup
 from hasten.speedups._groups import rebuilt
 
@@ -27,8 +28,7 @@ class FusedOptimizer(Speedup):
         def make(module: torch.nn.Module) -> torch.optim.Optimizer:
             plain = setup.optimizer(module)
             if "fused" not in plain.defaults:
-                raise TypeError(f"{type(plain).__name__} has no fused form")
-            groups = [{**group, "fused": True, "foreach": False} for group in plain.param_groups]
-            return rebuilt(plain, groups, fused=True)
+                raise Unsupported(f"{type(plain).__name__} has no fused form.")
+            return rebuilt(plain, plain.param_groups, fused=True, foreach=False)
 
         return replace(setup, optimizer=make)

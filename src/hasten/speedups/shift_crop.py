@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hasten.plugin import Facts, Setup, Speedup
+from hasten.plugin import Facts, Moment, Setup, Speedup
 from hasten.types import Verdict
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ class ShiftCrop(Speedup):
         return Verdict(True)
 
     def apply(self, setup: Setup, options: Any) -> Setup:
-        def shifted(
-            inputs: torch.Tensor, targets: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
+        def shifted(inputs: torch.Tensor, targets: Any, moment: Moment) -> tuple[torch.Tensor, Any]:
             return moved(inputs, options.pixels), targets
 
         return replace(setup, augment=(*setup.augment, shifted))
@@ -51,8 +49,12 @@ def moved(inputs: torch.Tensor, pixels: int) -> torch.Tensor:
     height, width = inputs.shape[-2:]
     padded = functional.pad(inputs, (pixels,) * 4, mode="reflect")
     down, right = torch.randint(2 * pixels + 1, (2, len(inputs)), device=inputs.device)
-    rows = (down[:, None] + torch.arange(height))[:, None, :, None]
-    columns = (right[:, None] + torch.arange(width))[:, None, None, :]
-    numbers = torch.arange(len(inputs))[:, None, None, None]
-    channels = torch.arange(inputs.shape[1])[None, :, None, None]
+
+    def count(size: int) -> torch.Tensor:
+        return torch.arange(size, device=inputs.device)
+
+    rows = (down[:, None] + count(height))[:, None, :, None]
+    columns = (right[:, None] + count(width))[:, None, None, :]
+    numbers = count(len(inputs))[:, None, None, None]
+    channels = count(inputs.shape[1])[None, :, None, None]
     return padded[numbers, channels, rows, columns]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hasten.training.samples import Samples
+from hasten.training.on_device import moved
 
 if TYPE_CHECKING:
     import torch
@@ -18,13 +18,19 @@ BATCH = 512
 
 def answers(
     module: torch.nn.Module,
-    samples: Samples,
+    samples: Any,
     place: Sequence[Callable[[torch.Tensor], torch.Tensor]] = (),
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    *,
+    device: str = "cpu",
+    mirrored: bool = False,
 ) -> np.ndarray:
     """Outputs of a module in evaluation mode, float32 ``(n, ...)``.
 
-    ``place`` and ``around`` are those of the ``Setup`` that the module learned with.
+    ``samples`` are ``Samples`` or ``OnDevice``; ``place`` and ``around`` are those of the ``Setup``
+    that the module learned with. ``mirrored``: the mean of those for every picture and for its
+    mirror image (airbench, section 3.5). It takes twice the computing, and says nothing about
+    training.
     """
     import torch
 
@@ -32,9 +38,12 @@ def answers(
     with torch.inference_mode():
         for start in range(0, len(samples), BATCH):
             numbers = np.arange(start, min(start + BATCH, len(samples)))
-            inputs, _ = samples.batch(numbers)
+            inputs = [moved(tensor, device) for tensor in samples.batch(numbers)[0]]
             for change in place:
                 inputs[0] = change(inputs[0])
             with around():
-                found.append(module(*inputs).float().numpy())
-    return np.concatenate(found)
+                outputs = module(*inputs).float()
+                if mirrored:
+                    outputs = (outputs + module(inputs[0].flip(-1), *inputs[1:]).float()) / 2
+            found.append(outputs)
+    return torch.cat(found).cpu().numpy()

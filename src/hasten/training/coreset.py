@@ -93,7 +93,7 @@ def _pooled(array: np.ndarray) -> np.ndarray:
         4: ((2, CELLS), (3, CELLS)),
         5: ((1, CELLS), (3, CELLS), (4, CELLS)),
     }.get(array.ndim, ())
-    out = array.astype(np.float32)
+    out: np.ndarray = array.astype(np.float32)
     for axis, count in cells:
         if out.shape[axis] > count:
             edges = np.arange(count) * out.shape[axis] // count
@@ -104,10 +104,10 @@ def _pooled(array: np.ndarray) -> np.ndarray:
     return out.reshape(len(out), -1)
 
 
-def worth(parts: Parts, setup: Setup, step_seconds: float) -> dict[str, Any] | None:
+def worth(parts: Parts, setup: Setup, sample_seconds: float) -> dict[str, Any] | None:
     """What choosing cost and what it saves; ``None`` if all samples are in use.
 
-    Without ``step_seconds`` (steps were not timed) only steps are counted.
+    Without ``sample_seconds`` (steps were not timed) only steps are counted.
     """
     if not parts.dropped:
         return None
@@ -119,8 +119,8 @@ def worth(parts: Parts, setup: Setup, step_seconds: float) -> dict[str, Any] | N
         "seconds": parts.seconds,
         "steps_saved_per_epoch": steps,
     }
-    if step_seconds and steps:
-        per_epoch = steps * step_seconds
+    if sample_seconds and steps:
+        per_epoch = steps * setup.batch * sample_seconds
         found |= {
             "seconds_saved_per_epoch": per_epoch,
             "seconds_saved": per_epoch * setup.epochs - parts.seconds,

@@ -23,7 +23,6 @@ from hasten.training.samples import Samples
 from hasten.training.settings import TrainSettings
 
 OUTPUT = "output"
-MOST_HALVINGS = 6
 
 
 class Stopped(HastenError):
@@ -114,12 +113,13 @@ class Fit:
         began, first = time.monotonic(), trainer.done
         while True:
             try:
-                for loss in trainer.epoch():
-                    self.losses.append(loss)
+                for read in trainer.epoch():
+                    self.losses += read
                     now = time.monotonic()
                     samples = (trainer.done - first) * trainer.setup.batch
                     self.per_second = samples / (now - began + 1e-9)
-                    self.progress.step(trainer.done, trainer.total, loss, self.per_second)
+                    if read:
+                        self.progress.step(trainer.done, trainer.total, read[-1], self.per_second)
                     if self._stop.is_set():
                         self._keep()
                         raise Stopped(f"Stopped at step {trainer.done} of {trainer.total}.")
@@ -127,9 +127,9 @@ class Fit:
                         self._keep()
                 return
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error) or trainer.accumulate >= 2**MOST_HALVINGS:
+                if not _out_of_memory(error) or not (saved := trainer.save_memory()):
                     raise
-                trainer.accumulate *= 2  # the same batch, in smaller parts
+                self.progress.note(f"memory ran out at step {trainer.done}: {saved}")
 
     def _judge(self) -> None:
         """The validation part, after an epoch; keeps the best weights."""
@@ -185,6 +185,7 @@ class Fit:
         """A checkpoint now."""
         if self.checkpoints is None or self.folder is None:
             return
+        self.losses += self.trainer.read()
         tensors, facts = self.trainer.state()
         tensors |= {f"best/{name}": value for name, value in self.weights.items()}
         self.spent = time.monotonic() - self._began

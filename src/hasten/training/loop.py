@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hasten.errors import HastenError
-from hasten.plugin.training import Setup
+from hasten import plugin
+from hasten.errors import HastenError, Unsupported
+from hasten.plugin import Moment, Setup
 from hasten.training.answers import answers
+from hasten.training.on_device import moved, placed, seeded
 from hasten.training.order import batch_count, epoch_order, step_seed
 from hasten.training.samples import FEEDS, Samples
 
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
     import torch
 
     State = tuple[dict[str, torch.Tensor], dict[str, Any]]
+
+MOST_HALVINGS = 6
+READ_EVERY = 50
+"""Steps between two readings of the loss on an accelerator: every reading waits for it to end all
+that it was given. On a CPU nothing is gained by waiting."""
 
 
 class NotFinite(HastenError):
@@ -34,18 +42,24 @@ class Trainer:
     """
 
     def __init__(self, setup: Setup, samples: Samples, seed: int) -> None:
-        self.setup, self.samples, self.seed = setup, samples, seed
+        self.setup, self.seed = setup, seed
+        self.samples = placed(samples, setup.device, setup.feed)
         self.module = copy.deepcopy(setup.module).train()
         for change in setup.prepare:
             change(self.module)
+        self.module.to(setup.device)
         self.optimizer = setup.optimizer(self.module)
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self.forward = setup.compiled(self.module) if setup.compiled else self.module
         self.average = setup.average(self.module) if setup.average else None
         self.accumulate = setup.accumulate
+        self.saving: list[str] = []
         self._count()
         self.done = 0
+        self.read_every = 1 if setup.device == "cpu" else READ_EVERY
+        self._unread: list[list[torch.Tensor]] = []
+        self._mark: Any = None
 
     def _count(self) -> None:
         """The steps of an epoch and of the run."""
@@ -59,56 +73,126 @@ class Trainer:
 
     # --- learning ---
 
-    def epoch(self) -> Iterator[float]:
-        """The steps left of the epoch that ``done`` stands in; yields the loss of each."""
+    def epoch(self) -> Iterator[list[float]]:
+        """The steps left of the epoch that ``done`` stands in.
+
+        Yields after each step the losses that were read: on a CPU that of the step, on an
+        accelerator mostly none, and every ``READ_EVERY`` steps all since.
+        """
         number, first = divmod(self.done, self.per_epoch)
         last = min(self.per_epoch, self.total - number * self.per_epoch)
         order = epoch_order(self.seed, number, len(self.samples))
         size = min(self.setup.batch, len(self.samples))
         batches = [order[step * size : (step + 1) * size] for step in range(first, last)]
         self.module.train()
-        for inputs, targets in FEEDS[self.setup.feed](self.samples, batches):
-            yield self.step(inputs, targets)
+        given = FEEDS[self.setup.feed](self.samples, batches)
+        for numbers, (inputs, targets) in zip(batches, given, strict=False):
+            found = self.step(inputs, targets, numbers)
+            # Read by Python's own count, so that nothing waits for the accelerator in between.
+            full = len(self._unread) >= self.read_every or self.epoch_ended
+            yield found if found or not full else self.read()
 
-    def step(self, inputs: list[torch.Tensor], targets: torch.Tensor) -> float:
-        """One step on one batch; returns its loss."""
+    def step(
+        self, inputs: list[torch.Tensor], targets: torch.Tensor, numbers: np.ndarray | None = None
+    ) -> list[float]:
+        """One step on one batch of the samples ``numbers``; returns its loss if it was read."""
         import torch
 
-        torch.manual_seed(step_seed(self.seed, self.done))
+        self._remember()
+        seeded(step_seed(self.seed, self.done), self.setup.device)
         factor = self.setup.schedule(min(1.0, (self.done + 0.5) / self.total))
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._gradients(inputs, targets)
-        if not math.isfinite(loss):
-            raise NotFinite(self._where(inputs, loss))
+        inputs = [moved(tensor, self.setup.device) for tensor in inputs]
+        targets = moved(targets, self.setup.device)
+        self._unread.append(self._gradients(inputs, targets, numbers))
+        found = self._read(inputs) if self.read_every == 1 else []
         if self.setup.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.setup.clip)
         self.optimizer.step()
         self.done += 1
         if self.average is not None:
             self.average.update(self.module, self.done / self.total)
-        return loss
+        return found
 
-    def _gradients(self, inputs: list[torch.Tensor], targets: torch.Tensor) -> float:
-        """Gradients of the mean loss over the batch, part by part if it is divided; the loss."""
-        size, total = len(targets), 0.0
+    def read(self) -> list[float]:
+        """The losses that were not read yet; raises ``NotFinite`` if one of them is not finite."""
+        return self._read(None) if self._unread else []
+
+    def _read(self, inputs: list[torch.Tensor] | None) -> list[float]:
+        """The unread losses, in one transfer; ``inputs`` are those of the only one, if it is."""
+        import torch
+
+        unread, self._unread = self._unread, []
+        every = [part for parts in unread for part in parts]
+        parts = iter(torch.stack(every).tolist() if len(every) > 1 else [every[0].item()])
+        found = [sum(next(parts) for _ in step) for step in unread]
+        for ago, loss in zip(range(len(found), 0, -1), found, strict=True):
+            if not math.isfinite(loss):
+                if inputs is not None:
+                    raise NotFinite(self._where(inputs, loss))
+                raise self._again(self.done - ago, loss)
+        return found
+
+    def _remember(self) -> None:
+        """The state before a step whose loss is read later than it is used."""
+        if self.read_every > 1 and not self._unread:
+            tensors, facts = self._state()
+            self._mark = {name: value.clone() for name, value in tensors.items()}, facts
+
+    def _again(self, step: int, loss: float) -> NotFinite:
+        """The steps since the last reading again, each read, so that step and layer are right."""
+        self.enter(*self._mark)
+        self.read_every = 1
+        try:
+            for _ in self.epoch():
+                if self.done > step:
+                    break
+        except NotFinite as found:
+            return found
+        return NotFinite(
+            f"The loss became {loss} at step {step} of {self.total}, but not when the step was "
+            "taken again: this device does not compute the same each time. Lower the learning rate."
+        )
+
+    def _gradients(
+        self, inputs: list[torch.Tensor], targets: torch.Tensor, numbers: np.ndarray | None
+    ) -> list[torch.Tensor]:
+        """Gradients of the mean loss over the batch, part by part if it is divided; the losses."""
+        if self.accumulate == 1:
+            loss = self._loss(inputs.copy(), targets, numbers)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return [loss.detach().reshape(())]
+        size, losses = len(targets), []
         part = -(-size // self.accumulate)
         for start in range(0, size, part):
             rows = slice(start, start + part)
             share = len(targets[rows]) / size
-            loss = self._loss([tensor[rows] for tensor in inputs], targets[rows]) * share
+            own = None if numbers is None else numbers[rows]
+            loss = self._loss([tensor[rows] for tensor in inputs], targets[rows], own) * share
             loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-        return total
+            losses.append(loss.detach().reshape(()))
+        return losses
 
-    def _loss(self, inputs: list[torch.Tensor], targets: torch.Tensor) -> torch.Tensor:
-        for change in self.setup.augment:
-            inputs[0], targets = change(inputs[0], targets)
+    def _loss(
+        self, inputs: list[torch.Tensor], targets: Any, numbers: np.ndarray | None
+    ) -> torch.Tensor:
+        if self.setup.augment:
+            moment = self._moment(len(targets), numbers)
+            for change in self.setup.augment:
+                inputs[0], targets = change(inputs[0], targets, moment)
         for place in self.setup.place:
             inputs[0] = place(inputs[0])
         with self.setup.around():
             return self.setup.loss(self.forward(*inputs), targets)
+
+    def _moment(self, size: int, numbers: np.ndarray | None) -> Moment:
+        import torch
+
+        own = np.arange(size) if numbers is None else np.ascontiguousarray(numbers)
+        known = moved(torch.from_numpy(own), self.setup.device)
+        return Moment(self.done / self.total, self.done // self.per_epoch, known)
 
     def _where(self, inputs: list[torch.Tensor], loss: float) -> str:
         """The first layer whose output is not finite, found by a run of its own."""
@@ -129,7 +213,10 @@ class Trainer:
             if name and not list(module.children())
         ]
         with torch.no_grad(), self.setup.around():
-            self.module(*inputs)
+            first, *rest = inputs
+            for place in self.setup.place:
+                first = place(first)
+            self.module(first, *rest)
         for handle in handles:
             handle.remove()
         layer = (
@@ -143,12 +230,38 @@ class Trainer:
             f"{rate:.3g}): {layer}. Lower the learning rate, or look at the inputs."
         )
 
+    def save_memory(self) -> str:
+        """Use less memory from the next step on; says how. ``""``: nothing is left to do.
+
+        First by speed-ups that are made for it (they cost time, no accuracy), then by taking the
+        same batch in smaller parts.
+        """
+        for speedup in plugin.speedups.available():
+            if speedup.saves_memory and speedup.name not in self.saving:
+                with contextlib.suppress(Unsupported):
+                    self._save_by(speedup.name)
+                    return speedup.name
+        if self.accumulate >= 2**MOST_HALVINGS:
+            return ""
+        self.accumulate *= 2
+        return f"batches in {self.accumulate} parts"
+
+    def _save_by(self, name: str) -> None:
+        changed = plugin.speedups.get(name)(self.setup, {})
+        for change in changed.prepare[len(self.setup.prepare) :]:
+            change(self.module)
+        self.setup = changed
+        self.saving.append(name)
+
     # --- answering ---
 
     def predict(self, samples: Samples) -> np.ndarray:
         """The model's outputs for some samples, float32 ``(n, ...)``, with averaged weights."""
+        here = placed(samples, self.setup.device, self.setup.feed, self.samples)
         with self._answering() as module:
-            return answers(module, samples, self.setup.place, self.setup.around)
+            return answers(
+                module, here, self.setup.place, self.setup.around, device=self.setup.device
+            )
 
     @contextmanager
     def _answering(self) -> Iterator[torch.nn.Module]:
@@ -166,7 +279,9 @@ class Trainer:
         """The weights that answer, fp32, under the names of the setup's own module."""
         with self._answering() as module:
             return {
-                name: (value.float() if value.is_floating_point() else value).clone().contiguous()
+                name: (value.float() if value.is_floating_point() else value)
+                .to("cpu", copy=True)
+                .contiguous()
                 for name, value in module.state_dict().items()
             }
 
@@ -182,12 +297,16 @@ class Trainer:
 
         What was compiled stays.
         """
-        self.samples = samples
+        self.samples = placed(samples, self.setup.device, self.setup.feed, self.samples)
         self._count()
         self.enter(*fresh)
 
     def state(self) -> State:
-        """Everything that the next step depends on: tensors by name, and plain values."""
+        """All that the next step depends on: tensors by name, on the CPU, and plain values."""
+        tensors, facts = self._state()
+        return _apart({name: value.cpu() for name, value in tensors.items()}), facts
+
+    def _state(self) -> State:
         learned = self.optimizer.state_dict()
         tensors = {f"model/{name}": value for name, value in self.module.state_dict().items()}
         values: dict[str, Any] = {}
@@ -198,8 +317,13 @@ class Trainer:
         if self.average is not None:
             kept = self.average.state()
             tensors |= {f"average/{name}": value for name, value in kept.items()}
-        facts = {"done": self.done, "accumulate": self.accumulate, "optimizer": values}
-        return _apart(tensors), facts
+        facts = {
+            "done": self.done,
+            "accumulate": self.accumulate,
+            "saving": list(self.saving),
+            "optimizer": values,
+        }
+        return tensors, facts
 
     def enter(self, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
         """Go on from a state that ``state`` gave."""
@@ -214,6 +338,10 @@ class Trainer:
         if self.average is not None:
             self.average.enter(_below("average/", tensors))
         self.done, self.accumulate = facts["done"], facts["accumulate"]
+        for name in facts.get("saving", ()):
+            if name not in self.saving:
+                self._save_by(name)
+        self._unread = []
 
 
 def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

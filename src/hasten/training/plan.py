@@ -8,7 +8,7 @@ reported apart.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +23,6 @@ from hasten.training.order import batch_count
 from hasten.training.samples import FEEDS, Samples
 from hasten.types import Ratio, Use
 
-WORTH = 1.02
-"""The least gain, at the interval's lower end, for which a speed-up is kept; one that leaves every
-bit as it is stays unless it is slower."""
 ROUNDS, LEAST_ROUNDS = 24, 8
 SHARE_OF_RUN = 0.05
 """What planning may take of the time that training is expected to take."""
@@ -58,116 +55,179 @@ class Row:
         }
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One speed-up with one set of options, timed: the setup with it, and what it took to begin."""
+
+    use: Use
+    setup: Setup
+    ratio: Ratio
+    price: float
+
+
 class Planner:
-    """Finds the setup for one run."""
+    """Finds the setup for one run.
+
+    ``asked`` names speed-ups with their options that are used without being timed: here those of
+    the system, in the setup already what changes what is learned. ``without`` names those that are
+    not even tried.
+    """
 
     def __init__(
-        self, samples: Samples, seed: int, target: Facts, say: Callable[[str], None]
+        self,
+        samples: Samples,
+        seed: int,
+        target: Facts,
+        say: Callable[[str], None],
+        asked: Mapping[str, Mapping[str, Any]] | None = None,
+        without: Collection[str] = (),
     ) -> None:
         self.samples, self.seed, self.target, self.say = samples, seed, target, say
+        self.asked, self.without = dict(asked or {}), without
         self.rows: list[Row] = []
-        self.step_seconds = 0.0
+        self.sample_seconds = 0.0
 
     def measured(self, setup: Setup) -> Setup:
-        """The setup with every systems speed-up that wins here, each timed against without it."""
-        self.step_seconds = self._seconds_per_step(setup)
-        for speedup in _systems():
-            setup = self._tried(speedup, setup)
+        """The setup with every speed-up that wins here, each timed against without it."""
+        setup = self._as_asked(setup)
+        self.sample_seconds = self._seconds_per_sample(setup)
+        for speedup in self._left(_tried()):
+            setup = self._try(speedup, setup)
         return setup
 
     def within(self, setup: Setup, seconds: float) -> Setup:
         """The setup with as many epochs as a budget allows: the schedule ends with it."""
-        per_epoch = self.step_seconds * batch_count(len(self.samples), setup.batch)
+        per_epoch = self.sample_seconds * _samples(replace(setup, epochs=1), self.samples)
         fit = max(1.0, BUDGET_SHARE * seconds / per_epoch)
         return replace(setup, epochs=min(setup.epochs, fit))
 
     def unmeasured(self, setup: Setup) -> Setup:
         """The setup with those speed-ups alone that leave every bit of the result as it is."""
-        for speedup in _systems():
+        setup = self._as_asked(setup)
+        for speedup in self._left(_tried()):
             if speedup.exact:
                 setup = speedup(setup, self.target)
-                self._note(speedup, None, True, "not timed: the run must be the same each time", 0)
+                why = "not timed: every bit stays as it is"
+                self._note(speedup, Use(speedup.name), None, True, why, 0)
         return setup
 
-    def _seconds_per_step(self, setup: Setup) -> float:
-        turns = _Turns(setup, self.samples, self.seed)
+    def _as_asked(self, setup: Setup) -> Setup:
+        """The setup with the systems speed-ups that the user asked for."""
+        found = [plugin.speedups.get(name) for name in self.asked]
+        for speedup in sorted((one for one in found if one.kind == "system"), key=_turn):
+            options = self.asked[speedup.name]
+            setup = speedup(setup, self.target, options)
+            self._note(speedup, Use.of(speedup.name, **options), None, True, "as asked", 0)
+        return setup
+
+    def _left(self, speedups: list[Speedup]) -> list[Speedup]:
+        """Those on which the user left the decision to the planner; the others are noted."""
+        left = []
+        for speedup in speedups:
+            if speedup.name in self.without:
+                self._note(speedup, Use(speedup.name), None, False, "left out, as asked", 0)
+            elif speedup.name not in self.asked:
+                left.append(speedup)
+        return left
+
+    def _seconds_per_sample(self, setup: Setup) -> float:
+        turns = Turns(setup, self.samples, self.seed)
         turns.take()
         return min(turns.take() for _ in range(3))
 
-    def _tried(self, speedup: Speedup, setup: Setup) -> Setup:
-        """One speed-up: the setup to go on with."""
+    def _try(self, speedup: Speedup, setup: Setup) -> Setup:
+        """One speed-up with all options worth trying: the setup to go on with."""
         self.say(f"trying {speedup.name}")
         began = time.perf_counter()
-        run = self.step_seconds * _steps(setup, self.samples)
+        run = self.sample_seconds * _samples(setup, self.samples)
+        trials, failed = self._trials(speedup, setup, run)
+        spent = time.perf_counter() - began
+        if not trials:
+            why = failed or "there is nothing to choose from"
+            self._note(speedup, Use(speedup.name), None, False, why, spent)
+            return setup
+        best = max(trials, key=lambda trial: trial.ratio.low)
+        kept, why = self._judged(speedup, best, run)
+        self._note(speedup, best.use, best.ratio, kept, why, spent)
+        if kept:
+            self.sample_seconds /= best.ratio.value
+        return best.setup if kept else setup
+
+    def _trials(self, speedup: Speedup, setup: Setup, run: float) -> tuple[list[Trial], str]:
+        """Every set of options that works, timed, and why the last of the others does not."""
+        trials, failed = [], ""
         try:
             if speedup.costs and run < TIMES_ITS_COST * speedup.typical_seconds:
                 raise Unsupported(
                     f"it takes about {speedup.typical_seconds:.0f} s, the whole run {run:.0f} s"
                 )
-            changed = speedup(setup, self.target)
-            opened = time.perf_counter()
-            other = _Turns(changed, self.samples, self.seed)
-            other.take()
-            price = time.perf_counter() - opened
-            ratio = self._ratio(_Turns(setup, self.samples, self.seed), other, run)
-        except (HastenError, RuntimeError, TypeError, NotImplementedError) as error:
-            why = str(error).partition("\n")[0]
-            self._note(speedup, None, False, why, time.perf_counter() - began)
-            return setup
-        spent = time.perf_counter() - began
-        if ratio.value < 1 if speedup.exact else ratio.low < WORTH:
-            self._note(speedup, ratio, False, "no clear gain", spent)
-            return setup
-        saved = run * (1 - 1 / ratio.low)
-        if speedup.costs and saved < price:
-            why = f"it saves {saved:.0f} s and costs {price:.0f} s"
-            self._note(speedup, ratio, False, why, spent)
-            return setup
-        self._note(speedup, ratio, True, f"saves about {saved:.0f} s of {run:.0f} s", spent)
-        self.step_seconds /= ratio.value
-        return changed
+            space = list(speedup.space(setup, self.target))
+        except (HastenError, RuntimeError) as error:
+            return [], _first_line(error)
+        for options in space:
+            try:
+                trials.append(self._trial(speedup, options, setup, run / len(space)))
+            except (HastenError, RuntimeError) as error:
+                failed = _first_line(error)
+        return trials, failed
 
-    def _ratio(self, before: _Turns, after: _Turns, run: float) -> Ratio:
-        """How many times faster ``after`` is, from steps in turns."""
+    def _trial(
+        self, speedup: Speedup, options: Mapping[str, Any], setup: Setup, run: float
+    ) -> Trial:
+        """One set of options against the setup as it is; ``run`` seconds say how long to take."""
+        changed = speedup(setup, self.target, options)
+        opened = time.perf_counter()
+        other = Turns(changed, self.samples, self.seed)
+        other.take()
+        price = time.perf_counter() - opened
+        ratio = self._ratio(Turns(setup, self.samples, self.seed), other, run)
+        return Trial(Use.of(speedup.name, **options), changed, ratio, price)
+
+    def _judged(self, speedup: Speedup, best: Trial, run: float) -> tuple[bool, str]:
+        """Whether it is kept, and why. What changes no bit stays unless it is slower."""
+        ratio = best.ratio
+        if ratio.value < 1 if speedup.exact else ratio.low < speedup.worth:
+            return False, "no clear gain"
+        if ratio.low < 1:
+            return True, "not slower, and every bit stays as it is"
+        saved = run * (1 - 1 / ratio.low)
+        if speedup.costs and saved < best.price:
+            return False, f"it saves {saved:.0f} s and costs {best.price:.0f} s"
+        why = f"saves about {saved:.0f} s of {run:.0f} s"
+        return True, why if speedup.kind == "system" else f"{why}, and changes what is learned"
+
+    def _ratio(self, before: Turns, after: Turns, run: float) -> Ratio:
+        """How many times faster ``after`` is per sample, from steps in turns."""
         limit = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE_OF_RUN * run))
-        ends = time.perf_counter() + limit
-        rng = np.random.default_rng(self.seed)
-        seconds: dict[int, list[float]] = {0: [], 1: []}
-        pair = (before, after)
-        before.take()
-        while True:
-            for which in rng.permutation(2):
-                seconds[int(which)].append(pair[which].take())
-            rounds = len(seconds[0])
-            if rounds >= ROUNDS or (rounds >= LEAST_ROUNDS and time.perf_counter() > ends):
-                return stats.ratio(seconds[0], seconds[1])
+        return in_turns(before, after, self.seed, limit)
 
     def _note(
-        self, speedup: Speedup, ratio: Ratio | None, kept: bool, why: str, seconds: float
+        self, speedup: Speedup, use: Use, ratio: Ratio | None, kept: bool, why: str, seconds: float
     ) -> None:
-        self.rows.append(Row(Use(speedup.name), speedup.kind, ratio, kept, why, seconds))
+        self.rows.append(Row(use, speedup.kind, ratio, kept, why, seconds))
 
 
-class _Turns:
+class Turns:
     """A setup made real, one step at a time. Its steps are thrown away."""
 
     def __init__(self, setup: Setup, samples: Samples, seed: int) -> None:
-        self.threads = setup.threads
+        self.threads, self.device = setup.threads, setup.device
         self.trainer = Trainer(setup, samples, seed)
-        size = min(setup.batch, len(samples))
+        self.size = min(setup.batch, len(samples))
         order = np.random.default_rng(seed).permutation(len(samples))
-        count = max(1, min(len(samples) // size, ROUNDS + 4))
-        batches = [order[start * size : (start + 1) * size] for start in range(count)]
-        self.feed: Callable[[], Iterator[Any]] = lambda: FEEDS[setup.feed](samples, batches)
+        count = max(1, min(len(samples) // self.size, ROUNDS + 4))
+        batches = [order[start * self.size : (start + 1) * self.size] for start in range(count)]
+        self.feed: Callable[[], Iterator[Any]] = lambda: FEEDS[setup.feed](
+            self.trainer.samples, batches
+        )
         self.left = self.feed()
 
     def take(self) -> float:
-        """Seconds of one step, its batch included."""
+        """Seconds per sample of one step, its batch included."""
         import torch
 
         before = torch.get_num_threads()
-        if self.threads:
-            torch.set_num_threads(self.threads)
+        torch.set_num_threads(self.threads or before)
         began = time.perf_counter()
         batch = next(self.left, None)
         if batch is None:
@@ -175,16 +235,47 @@ class _Turns:
             began = time.perf_counter()
             batch = next(self.left)
         self.trainer.step(*batch)
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
         seconds = time.perf_counter() - began
         torch.set_num_threads(before)
-        return seconds
+        return seconds / self.size
 
 
-def _steps(setup: Setup, samples: Samples) -> float:
-    return setup.epochs * batch_count(len(samples), setup.batch)
+def in_turns(before: Turns, after: Turns, seed: int, seconds: float, rounds: int = ROUNDS) -> Ratio:
+    """How many times faster ``after`` learns from a sample: steps in turns, their order by lot.
+
+    It ends after ``rounds``, or after so many seconds and at least ``LEAST_ROUNDS``.
+    """
+    ends = time.perf_counter() + seconds
+    rng = np.random.default_rng(seed)
+    found: tuple[list[float], list[float]] = ([], [])
+    pair = (before, after)
+    before.take()
+    while True:
+        for which in rng.permutation(2):
+            found[which].append(pair[which].take())
+        played = len(found[0])
+        if played >= rounds or (played >= LEAST_ROUNDS and time.perf_counter() > ends):
+            return stats.ratio(found[0], found[1])
 
 
-def _systems() -> list[Speedup]:
-    """Those that leave the result alone, cheap ones first, those with a price last."""
-    found = [s for s in plugin.speedups.available() if s.kind == "system"]
-    return sorted(found, key=lambda s: (s.costs, s.order, s.name))
+def _samples(setup: Setup, samples: Samples) -> float:
+    """How many samples a whole run learns from, each counted as often as it is seen."""
+    size = min(setup.batch, len(samples))
+    return setup.epochs * batch_count(len(samples), setup.batch) * size
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _tried() -> list[Speedup]:
+    """Those that are timed, cheap ones first, those with a price last."""
+    found = plugin.speedups.available()
+    wanted = [s for s in found if (s.kind == "system" if s.tried is None else s.tried)]
+    return sorted(wanted, key=_turn)
+
+
+def _turn(speedup: Speedup) -> tuple[bool, int, str]:
+    return speedup.costs, speedup.order, speedup.name

@@ -40,31 +40,43 @@ class Samples:
 
         rows = self.rows[numbers]
         inputs = [
-            _ready(torch.from_numpy(np.take(array, rows, axis=0)), normalisation)
+            ready(torch.from_numpy(np.take(array, rows, axis=0)), normalisation)
             for array, normalisation in zip(self.inputs, self.normalisations, strict=True)
         ]
         return inputs, torch.from_numpy(np.take(self.targets, rows, axis=0))
 
+    def peek(self, count: int) -> torch.Tensor:
+        """The first inputs, as the model takes them, of ``count`` samples evenly apart."""
+        numbers = np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64)
+        return self.batch(numbers)[0][0]
 
-def _ready(stored: torch.Tensor, normalisation: Normalisation | None) -> torch.Tensor:
+    def batches(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:
+        """``batch`` of one after the other."""
+        return map(self.batch, batches)
+
+
+def ready(stored: torch.Tensor, normalisation: Normalisation | None) -> torch.Tensor:
+    """Stored values, which may be changed, as the model takes them."""
     if normalisation is None:
         return stored
-    scale, shift = _affine(normalisation, stored.ndim)
+    scale, shift = _affine(normalisation, stored.ndim, str(stored.device))
     # A float array is this call's own, so it may be changed; bytes become a new one.
     return stored.float().mul_(scale).add_(shift)
 
 
 @functools.lru_cache(maxsize=64)
-def _affine(normalisation: Normalisation, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _affine(
+    normalisation: Normalisation, rank: int, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     scale, shift = normalisation.affine(rank)
-    return torch.from_numpy(scale), torch.from_numpy(shift)
+    return torch.from_numpy(scale).to(device), torch.from_numpy(shift).to(device)
 
 
 def resident(samples: Samples, batches: Sequence[np.ndarray]) -> Iterator[Any]:
     """Batches by indexing whole arrays: no Python per sample, no other process."""
-    return map(samples.batch, batches)
+    return samples.batches(batches)
 
 
 def loaded(samples: Samples, batches: Sequence[np.ndarray]) -> Iterator[Any]:

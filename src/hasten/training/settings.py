@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from hasten import plugin
 from hasten.errors import BadInput
 
 
@@ -34,6 +35,10 @@ class TrainSettings:
     near_copies: bool = False
     keep: float | None = None
     threads: int | None = None
+    device: str | None = None
+    speedups: Mapping[str, Mapping[str, Any]] | None = None
+    without: Sequence[str] | None = None
+    tta: bool = False
     resume: bool = False
     out: Path | None = None
     checkpoint_seconds: float = 30.0
@@ -56,6 +61,18 @@ class TrainSettings:
             raise BadInput(f"Cannot use --target {self.target}: it must be a finite number.")
         if not 0 <= self.seed < 2**63:
             raise BadInput(f"Cannot use --seed {self.seed}: it must be 0 or more.")
+        self._check_speedups()
+
+    def _check_speedups(self) -> None:
+        """Names and options are known before anything is read."""
+        for name, options in (self.speedups or {}).items():
+            plugin.speedups.get(name).options(options)
+            if name in (self.without or ()):
+                raise BadInput(
+                    f"Cannot use --speedup {name} and --without {name} together: give one of them."
+                )
+        for name in self.without or ():
+            plugin.speedups.get(name)
 
     def like(self, earlier: Mapping[str, Any]) -> TrainSettings:
         """These settings, and those of an earlier run wherever nothing was given."""
@@ -69,5 +86,5 @@ class TrainSettings:
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide what is learned: a run goes on only under the same."""
-        where = ("resume", "out", "budget_seconds", "checkpoint_seconds", "target", "plan")
+        where = ("resume", "out", "budget_seconds", "checkpoint_seconds", "target", "plan", "tta")
         return {name: value for name, value in asdict(self).items() if name not in where}

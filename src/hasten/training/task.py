@@ -15,6 +15,7 @@ from hasten.errors import BadInput
 from hasten.plugin import Source
 from hasten.recipes import Recipe
 from hasten.search.build import find_frontend
+from hasten.training import choice
 from hasten.training.checks import check_answers, check_classes
 from hasten.training.parts import Parts, divide, normalisation, prepared
 from hasten.training.samples import Samples
@@ -77,7 +78,9 @@ def read(what: Any, what_data: Any, settings: TrainSettings) -> Task:
     parts = divide(found, settings.seed, settings.clean, settings.near_copies, settings.keep)
     check_classes(found, parts.train)
     data = _normalised(found, parts)
-    recipe, module = _network(what, data, settings.seed)
+    if settings.tta and any(array.ndim != 4 for array in data.inputs.values()):
+        raise BadInput("Cannot use --tta: it mirrors pictures. Leave it away.")
+    recipe, module = _network(what, data, settings)
     task = Task(data, parts, recipe, module)
     check_answers(module, task.samples, data, own_loss=":" in (settings.loss or ""))
     return task
@@ -88,14 +91,15 @@ def _normalised(data: Data, parts: Parts) -> Data:
     return prepared(data, parts, {name: n for name, n in scales.items() if n})
 
 
-def _network(what: Any, data: Data, seed: int) -> tuple[Recipe, torch.nn.Module]:
+def _network(what: Any, data: Data, settings: TrainSettings) -> tuple[Recipe, torch.nn.Module]:
     """The recipe and a module with its initial weights."""
     import torch
 
     if what is None or (isinstance(what, str) and ":" not in what):
         recipe = recipes.chosen(data) if what is None else recipes.named(what)
+        recipe = choice.fitted(recipe, settings)
         shape = next(iter(data.inputs.values())).shape[1:]
-        torch.manual_seed(seed)
+        torch.manual_seed(settings.seed)
         return recipe, recipe.module(shape, recipes.output_count(data, np.asarray(data.labels)))
     name = what if isinstance(what, str) else type(what).__name__
     own = Recipe(name, "a model of your own", "", name, training=OWN)

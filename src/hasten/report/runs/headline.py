@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 from hasten import stats
 from hasten.report import units
@@ -61,6 +63,13 @@ def warnings(run: RunRecord) -> list[str]:
 def remarks(run: RunRecord) -> list[str]:
     """What is good to know of the data."""
     found = run.raw["data"]
+    if "tta" in run.raw["test"]:
+        mirrored = run.metric.value(run.raw["test"]["tta"])
+        return [f"{mirrored} with mirrored answers (--tta), reported apart.", *_told(found)]
+    return _told(found)
+
+
+def _told(found: Mapping[str, Any]) -> list[str]:
     return [*(told.copies(found) if found["parts"]["cleaned"] else []), *told.remarks(found)]
 
 
