@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-all check format bench-inference clean
+.PHONY: help demo test test-all check format bench-inference bench-train clean
 .DEFAULT_GOAL := help
 
 help: ## list the words
@@ -53,6 +53,14 @@ format: $(VENV)/.dev ## format and mend what can be mended
 
 bench-inference: $(VENV)/.dev ## the race against peers (hours; resumable): bench/results
 	$(BIN)/python -m bench.inference
+
+$(VENV)/.bench-train: $(VENV)/.dev
+	$(PIP) --editable '.[bench-train]'
+	@touch $@
+
+bench-train: $(VENV)/.bench-train ## the training race (hours; resumable): bench/results/training.md
+	$(BIN)/python -m bench.train --tune
+	$(BIN)/python -m bench.train
 
 clean: ## remove what make made
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

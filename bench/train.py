@@ -1,0 +1,221 @@
+"""The training race: time to a test accuracy that was fixed before.
+
+python -m bench.train --tune      how many epochs every contender needs, on seeds of its own
+python -m bench.train             the race; what has a result is not run again
+python -m bench.train --table     only write the table
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.race import machine
+from bench.training import contenders, rows, standing
+from bench.training.contenders import OURS, Contender
+from bench.training.rows import Row
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "bench" / "results" / "training"
+LADDER = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 60, 80)
+"""Numbers of epochs that a schedule may have."""
+TUNING_SEEDS = (100, 101)
+RACE_SEEDS = {True: (0, 1, 2, 3, 4), False: (0, 1, 2)}
+"""By whether the contender is ours."""
+MOST_TIMES = 6.0
+"""A contender that takes this many times as long as ours is stopped."""
+FIRST_LIMIT_SECONDS = 3600.0
+
+
+class Stopped(Exception):
+    """A run took too long; ``seen`` is what it had reached."""
+
+    def __init__(self, seen: list[dict[str, float]]) -> None:
+        super().__init__()
+        self.seen = seen
+
+
+def child(
+    row: Row, contender: Contender, seed: int, epochs: float, limit: float, watch: bool = False
+) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """One run in a process of its own: its result, and what it saw on the way."""
+    command = [sys.executable, "-m", "bench.training.child", row.name, contender.name]
+    command += [str(seed), str(epochs), *(["--watch"] if watch else [])]
+    environment = {**os.environ, **contender.environment, "PYTHONWARNINGS": "ignore"}
+    log = RESULTS / "logs" / f"{row.name}-{contender.name}-{seed}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    seen: list[dict[str, float]] = []
+    with (
+        log.open("w") as sink,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=sink, text=True, cwd=ROOT, env=environment
+        ) as process,
+    ):
+        ends = time.monotonic() + limit
+        timer = _killed_after(process, limit)
+        for line in process.stdout or ():
+            if not line.startswith("{"):
+                continue
+            found = json.loads(line)
+            if "result" in found:
+                timer.cancel()
+                return found["result"], seen
+            seen.append(found)
+        timer.cancel()
+    if time.monotonic() >= ends:
+        raise Stopped(seen)
+    raise RuntimeError(f"{contender.name} failed on {row.name}: see {log}")
+
+
+def _killed_after(process: subprocess.Popen[str], seconds: float) -> Any:
+    import threading
+
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    return timer
+
+
+# --- how many epochs ------------------------------------------------------------------------------
+
+
+def tune(row: Row, contender: Contender, limit: float) -> None:
+    """The fewest epochs at which the mean accuracy on the tuning seeds reaches the target."""
+    place = RESULTS / row.name / f"{contender.name}.schedule.json"
+    if place.exists():
+        return
+    print(f"{row.name}: {contender.title}: how many epochs", flush=True)
+    found = (_climbed if contender.scheduled else _watched)(row, contender, limit)
+    write(place, {"target": row.target, "seeds": list(TUNING_SEEDS), **found})
+    print(f"  {found}", flush=True)
+
+
+def _watched(row: Row, contender: Contender, limit: float) -> dict[str, Any]:
+    """Without a schedule one run per seed tells the accuracy after each number of epochs."""
+    runs = []
+    for seed in TUNING_SEEDS:
+        try:
+            _, seen = child(row, contender, seed, LADDER[-1], limit, watch=True)
+        except Stopped as stopped:
+            seen = stopped.seen
+        runs.append({int(line["epochs"]): line["accuracy"] for line in seen})
+    shared = sorted(set.intersection(*map(set, runs)))
+    means = {epochs: sum(run[epochs] for run in runs) / len(runs) for epochs in shared}
+    reached = [epochs for epochs, mean in means.items() if mean >= row.target]
+    return {"epochs": reached[0] if reached else None, "tried": means}
+
+
+def _climbed(row: Row, contender: Contender, limit: float) -> dict[str, Any]:
+    """With a schedule every number of epochs is a run of its own."""
+    means: dict[int, float] = {}
+    for epochs in LADDER:
+        values = []
+        for seed in TUNING_SEEDS:
+            try:
+                values.append(child(row, contender, seed, epochs, limit)[0]["accuracy"])
+            except Stopped:
+                return {"epochs": None, "tried": means}
+            if max(values) < row.target - 0.005:
+                break  # far from it: the other seed would not change that
+        means[epochs] = sum(values) / len(values)
+        if len(values) == len(TUNING_SEEDS) and means[epochs] >= row.target:
+            return {"epochs": epochs, "tried": means}
+    return {"epochs": None, "tried": means}
+
+
+# --- the race -------------------------------------------------------------------------------------
+
+
+def race(row: Row, some: list[Contender]) -> None:
+    """Every contender on every seed, in turns that begin with another one each time."""
+    ours = next((c for c in some if c.name == OURS), None)
+    most = max(len(seeds) for seeds in RACE_SEEDS.values())
+    for number in range(most):
+        shift = number % len(some)
+        for contender in [*some[shift:], *some[:shift]]:
+            if number < len(RACE_SEEDS[contender is ours]):
+                one(row, contender, RACE_SEEDS[contender is ours][number])
+
+
+def one(row: Row, contender: Contender, seed: int) -> None:
+    """One run of the race, unless it has a result."""
+    place = RESULTS / row.name / f"{contender.name}-{seed}.json"
+    if place.exists():
+        return
+    schedule = read(RESULTS / row.name / f"{contender.name}.schedule.json")
+    if schedule is None:
+        print(f"  {contender.title}: no schedule yet; run --tune", flush=True)
+        return
+    if schedule["epochs"] is None:
+        return  # it did not reach the target in time on the tuning seeds either
+    print(f"{row.name}: {contender.title}, seed {seed}", flush=True)
+    try:
+        result, _ = child(row, contender, seed, schedule["epochs"], limit(row))
+    except Stopped:
+        result = {"row": row.name, "contender": contender.name, "seed": seed, "stopped": limit(row)}
+    write(place, {**result, "machine": machine()})
+    if "seconds" in result:
+        print(f"  {result['accuracy']:.4f} after {result['seconds']:.0f} s", flush=True)
+
+
+def limit(row: Row) -> float:
+    """Six times what ours took, where that is known."""
+    taken = [
+        found["seconds"]
+        for path in (RESULTS / row.name).glob(f"{OURS}-*.json")
+        if (found := read(path)) and "seconds" in found
+    ]
+    return MOST_TIMES * sum(taken) / len(taken) if taken else FIRST_LIMIT_SECONDS
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A result; ``None`` where there is none."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """A result, aside and renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps(content, indent=1) + "\n")
+    aside.rename(path)
+
+
+def chosen(text: str | None, row: Row) -> list[Contender]:
+    """The contenders asked for that can run here and have the row's network."""
+    found = []
+    for name in text.split(",") if text else contenders.names():
+        contender = contenders.get(name)
+        if missing := contender.missing():
+            print(f"{contender.title}: '{missing}' is not installed: pip install '.[bench-train]'")
+        elif contender.recipes is None or row.recipe in contender.recipes:
+            found.append(contender)
+    return sorted(found, key=lambda contender: contender.name != OURS)  # ours sets the limit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.train", description=__doc__)
+    parser.add_argument("--rows", help="comma-separated; default: all")
+    parser.add_argument("--contenders", help="comma-separated; default: all")
+    parser.add_argument("--tune", action="store_true", help="find the epochs, then stop")
+    parser.add_argument("--table", action="store_true", help="only write the table")
+    asked = parser.parse_args()
+    for name in [] if asked.table else (asked.rows.split(",") if asked.rows else rows.ROWS):
+        row = rows.get(name)
+        some = chosen(asked.contenders, row)
+        for contender in some if asked.tune else ():
+            tune(row, contender, limit(row))
+        if not asked.tune:
+            race(row, some)
+    text = standing.table(RESULTS, list(rows.ROWS.values()))
+    (RESULTS.parent / "training.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
