@@ -17,7 +17,7 @@ from hasten.errors import BadModel, Unsupported
 from hasten.evidence import Evidence
 from hasten.plugin import Facts
 from hasten.progress import Progress
-from hasten.search import space
+from hasten.search import pace, space
 from hasten.search.ground import Original
 from hasten.search.rescue import TRIES, Rescue
 from hasten.search.settings import Settings
@@ -25,8 +25,11 @@ from hasten.search.space import Situation
 from hasten.search.workshop import BUILD_SECONDS, Workshop
 from hasten.types import Plan, Score, Trial, Use, Workload
 
-BUILD_SHARE = 0.7
-"""The share of the budget after which no further candidate is built."""
+BUILD_SHARE, LEAST_BUILD_SHARE = 0.7, 0.4
+"""The share of the budget after which no further candidate is built; the second, where calls are so
+slow that measuring needs more than the rest."""
+RACE_SHARE = 0.45
+"""What the race may take of the time left."""
 HOPELESS = 2.5
 """A candidate this many times slower than the fastest so far does not enter the race. On shared
 machines whole seconds run at half the speed, so the time at building may be twice too long."""
@@ -153,8 +156,11 @@ class Candidates:
 
     def _build_seconds_left(self) -> float:
         """What is left of the share of the budget that goes into building."""
-        kept = (1.0 - BUILD_SHARE) * self.settings.budget_seconds
-        return self.seconds_left() - kept
+        budget = self.settings.budget_seconds
+        reference = self.reference.seconds_per_call or 0.0
+        best = min((t.seconds_per_call or reference for t in self.promising), default=reference)
+        kept = max(pace.measuring_seconds(reference, best), (1.0 - BUILD_SHARE) * budget)
+        return self.seconds_left() - min(kept, (1.0 - LEAST_BUILD_SHARE) * budget)
 
     def _try(self, plan: Plan) -> Trial:
         """Build one plan and judge it on the selection samples."""
@@ -300,9 +306,24 @@ class Candidates:
         fastest = self.rank(found[0]) if found else 0.0
         for place, trial in enumerate(found):
             if place >= CONTENDERS or self.rank(trial) > _hopeless(trial) * fastest:
-                trial.status = "dominated"
-                trial.error = f"{self._times(trial):.2f}x the reference's speed when it was built"
-        return [trial for trial in found if trial.status == "built"]
+                self._dominated(trial, "")
+        left = [trial for trial in found if trial.status == "built"]
+        if self.settings.objective == "size":
+            return left
+        calls = [trial.seconds_per_call or np.inf for trial in left]
+        reference, seconds = (
+            self.reference.seconds_per_call or 0.0,
+            RACE_SHARE * self.seconds_left(),
+        )
+        racing = pace.fitting(reference, calls, seconds)
+        for trial in left[racing:]:
+            self._dominated(trial, "; there was no time to race it")
+        return left[:racing]
+
+    def _dominated(self, trial: Trial, why: str) -> None:
+        trial.status = "dominated"
+        times = f"{self._times(trial):.2f}x the reference's speed when it was built"
+        trial.error = f"{times}{why}"
 
 
 def _hopeless(trial: Trial) -> float:

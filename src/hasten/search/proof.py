@@ -19,15 +19,16 @@ from hasten.errors import CandidateFailed, HastenError
 from hasten.evidence import Evidence
 from hasten.measure import Watch, machine_lock
 from hasten.progress import Progress
-from hasten.search import race, space
-from hasten.search.candidates import Candidates, breach, is_equivalent
+from hasten.search import pace, race, space
+from hasten.search.candidates import RACE_SHARE, Candidates, breach, is_equivalent
 from hasten.search.workshop import Contender, Workshop
 from hasten.types import Ratio, Score, Trial
 
 TEST_READINGS = 3
 ALPHA = 0.05
-RACE_SHARE, FINAL_SHARE = 0.45, 0.7
-"""What the race may take of the time left, and the final of what is left then."""
+FINAL_SHARE, OVERTIME_SHARE = 0.7, 0.2
+"""What the final may take of the time left; and of the budget, beyond it, where calls are so slow
+that too few rounds to decide anything would fit."""
 LEAST_RACE_SECONDS, LEAST_FINAL_SECONDS = 8.0, 15.0
 HURRIED_SECONDS = 20.0
 
@@ -164,7 +165,16 @@ class Prover:
         for key, why in standing.dropped.items():
             by_key[key].error = why
             by_key[key].status = "dominated" if why.startswith("slower") else "failed"
+        if not standing.rounds:
+            return self._as_built(running)
         return [by_key[key] for key in standing.ranking]
+
+    def _as_built(self, running: list[Trial]) -> list[Trial]:
+        """Where not one round fitted: those that were faster when built, the fastest first. The
+        final's rounds alone give the verdict anyway."""
+        before = self.reference.seconds_per_call or 0.0
+        alive = [trial for trial in running if trial.status == "built"]
+        return [trial for trial in alive if (trial.seconds_per_call or np.inf) < before]
 
     # --- accuracy ---
 
@@ -216,7 +226,13 @@ class Prover:
         self.progress.stage("proving the winner in fresh rounds")
         if trial not in self._opened(needed):
             raise CandidateFailed(trial.error)
-        seconds = max(FINAL_SHARE * self.candidates.seconds_left(), LEAST_FINAL_SECONDS)
+        calls = [one.seconds_per_call or 0.0 for one in needed]
+        overtime = OVERTIME_SHARE * self.candidates.settings.budget_seconds
+        seconds = max(
+            FINAL_SHARE * self.candidates.seconds_left(),
+            LEAST_FINAL_SECONDS,
+            min(pace.FINAL_ROUNDS * pace.round_seconds(calls), overtime),
+        )
         if self.hurried():
             seconds = HURRIED_SECONDS
         with machine_lock(waiting=self.progress.note):

@@ -22,6 +22,7 @@ import numpy as np
 from hasten import stats
 from hasten.errors import CandidateFailed
 from hasten.measure import Contender, Played, Round, Watch, play_rounds, raw
+from hasten.search.pace import TURN_SECONDS
 from hasten.types import Ratio
 
 CONFIDENCE = 0.95
@@ -31,7 +32,7 @@ CONFIDENCE = 0.95
 class Rules:
     """How long heats are, and when a question counts as settled."""
 
-    turn_seconds: float = 0.05
+    turn_seconds: float = TURN_SECONDS
     heats: tuple[int, ...] = (1, 2, 4, 6)
     """Rounds of the short heats; every one may use a third of the time that is left."""
     halving_from: int = 3

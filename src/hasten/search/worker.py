@@ -26,6 +26,7 @@ from hasten.errors import CandidateFailed, HastenError, OutOfSpace
 from hasten.plugin import Runner, Source
 from hasten.search import build, reading, samples
 from hasten.search.build import Ground
+from hasten.search.pace import LEAST_CALLS, SLOW_CALL_SECONDS, WARM_UP_CALLS
 from hasten.search.store import Store, is_full, no_room
 from hasten.types import Model, Plan, Spec, digest
 
@@ -260,10 +261,6 @@ def _described(model: Model, error: HastenError) -> dict[str, Any]:
 
 
 ERROR_LENGTH = 500
-WARM_UP_CALLS = 2
-LEAST_CALLS = 3
-SLOW_CALL_SECONDS = 0.25
-"""A call this long needs no second warm-up, and says enough alone."""
 
 
 def _latency_turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
