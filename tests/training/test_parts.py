@@ -28,6 +28,17 @@ def test_parts_are_disjoint_balanced_and_the_same_each_time() -> None:
     assert not np.array_equal(parts.test, divide(data(), seed=2).test)
 
 
+def test_groups_stay_whole() -> None:
+    groups = np.repeat(np.arange(50), 4).astype(str)
+    parts = divide(data(groups=groups), seed=0)
+    held = [set(groups[rows]) for rows in (parts.train, parts.validation, parts.test)]
+    assert not held[0] & held[1]
+    assert not held[0] & held[2]
+    assert not held[1] & held[2]
+    assert 24 <= len(parts.test) <= 36
+    assert 14 <= len(parts.validation) <= 30
+
+
 def test_official_parts_are_kept() -> None:
     splits = {"train": np.arange(150), "test": np.arange(150, 200)}
     parts = divide(data(splits=splits), seed=0)

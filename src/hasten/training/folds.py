@@ -16,7 +16,7 @@ import numpy as np
 from hasten import stats
 from hasten.data.splits import sample_digests
 from hasten.errors import BadData
-from hasten.training.parts import Parts
+from hasten.training.parts import Parts, dealt
 from hasten.types import Data
 
 CONFIDENCE = 0.95
@@ -38,7 +38,7 @@ def divide_folds(data: Data, parts: Parts, count: int, seed: int) -> list[Parts]
     if data.task == "classification" and data.labels is not None:
         classes = np.asarray(data.labels)[pool].astype(np.int64)
     _check(data, groups, classes, count)
-    fold = _dealt(groups, classes, count, np.random.default_rng([seed, _STREAM]))
+    fold = dealt(groups, classes, count, np.random.default_rng([seed, _STREAM]))
     return [
         replace(parts, train=pool[fold != number], validation=pool[fold == number])
         for number in range(count)
@@ -61,27 +61,6 @@ def _check(data: Data, groups: np.ndarray, classes: np.ndarray, count: int) -> N
                 f"Cannot divide '{data.name}' into {count} folds: class '{name}' has {found} "
                 f"{what} outside the test part. Give fewer --folds, or more samples of it."
             )
-
-
-def _dealt(
-    groups: np.ndarray, classes: np.ndarray, count: int, rng: np.random.Generator
-) -> np.ndarray:
-    """The fold of every sample ``(n,)``: groups are dealt out one by one, the largest first, each
-    to the fold that has the fewest samples of its classes."""
-    order = np.argsort(groups, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    lots = rng.permutation(len(members))
-    fold = np.empty(len(groups), np.int64)
-    have = np.zeros((count, classes.max() + 1), np.int64)
-    size = np.zeros(count, np.int64)
-    for number in sorted(lots, key=lambda lot: -len(members[lot])):
-        rows = members[number]
-        of_class, how_many = np.unique(classes[rows], return_counts=True)
-        best = int(np.lexsort((size, have[:, of_class] @ how_many))[0])
-        fold[rows] = best
-        have[best, of_class] += how_many
-        size[best] += len(rows)
-    return fold
 
 
 def mean(values: Sequence[float]) -> tuple[float, float, float]:

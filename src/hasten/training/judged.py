@@ -53,7 +53,11 @@ def _classes(outputs: np.ndarray, targets: np.ndarray, test: Samples) -> Judged:
 
 
 def _labels(outputs: np.ndarray, targets: np.ndarray, test: Samples) -> Judged:
-    """``labels``: of each label how often it was answered rightly, stood there, was answered."""
+    """``labels``: of each label how often it was answered rightly, stood there, was answered.
+
+    ``average_precision`` of each label, ``None`` where it stands nowhere; its mean over the others
+    is mAP.
+    """
     wanted, answered = targets.reshape(outputs.shape) > 0.5, outputs > 0
     counts = [(wanted & answered).sum(axis=0), wanted.sum(axis=0), answered.sum(axis=0)]
     table = np.stack(counts, axis=1)
@@ -68,7 +72,29 @@ def _labels(outputs: np.ndarray, targets: np.ndarray, test: Samples) -> Judged:
         }
         for n in worst
     ]
-    return {"labels": table.tolist()}, {"mistakes": _shown(rows, worst, test)}
+    precisions = [average_precision(outputs[:, k], wanted[:, k]) for k in range(wanted.shape[1])]
+    known = [value for value in precisions if value is not None]
+    figures = {
+        "labels": table.tolist(),
+        "average_precision": precisions,
+        "mean_average_precision": float(np.mean(known)) if known else None,
+    }
+    return figures, {"mistakes": _shown(rows, worst, test)}
+
+
+def average_precision(scores: np.ndarray, wanted: np.ndarray) -> float | None:
+    """Precision at each score as a threshold, weighted by the recall it adds; not interpolated.
+
+    ``scores`` and ``wanted`` (bool) are ``(n,)``; equal scores are one threshold. ``None`` where
+    nothing is wanted.
+    """
+    if not wanted.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    hits = np.cumsum(wanted[order])[ends]
+    recall = hits / wanted.sum()
+    return float(np.sum(np.diff(recall, prepend=0.0) * hits / (ends + 1)))
 
 
 def _values(outputs: np.ndarray, targets: np.ndarray, test: Samples) -> Judged:

@@ -66,7 +66,8 @@ def divide(
     near_copies: bool = False,
     keep: float | None = None,
 ) -> Parts:
-    """Divide along the official parts where there are any, else at random, balanced over classes.
+    """Divide along the official parts where there are any, else at random, balanced over classes
+    and with every group whole.
 
     Equal data and arguments give equal parts. ``near_copies`` looks for pictures that are nearly
     those of another part; ``clean`` leaves copies out of the training part, near ones as well if
@@ -82,9 +83,10 @@ def divide(
     labels = data.labels if data.task == "classification" else None
     test, validation = given.get("test"), given.get("validation")
     if test is None:
-        test, train = _drawn(train, labels, TEST_SHARE, rng)
+        test, train = _drawn(train, labels, data.groups, TEST_SHARE, rng)
     if validation is None:
-        validation, train = _drawn(train, labels, VALIDATION_SHARE / (1 - TEST_SHARE), rng)
+        share = VALIDATION_SHARE / (1 - TEST_SHARE)
+        validation, train = _drawn(train, labels, data.groups, share, rng)
     for name, rows in (("training", train), ("validation", validation), ("test", test)):
         if not len(rows):
             raise BadData(
@@ -119,9 +121,21 @@ def _near(data: Data, train: np.ndarray, held: np.ndarray) -> np.ndarray:
 
 
 def _drawn(
-    pool: np.ndarray, labels: np.ndarray | None, share: float, rng: np.random.Generator
+    pool: np.ndarray,
+    labels: np.ndarray | None,
+    groups: np.ndarray | None,
+    share: float,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A share of the pool, of every class alike, and the rest; both in ascending order."""
+    """A share of the pool, of every class alike, and the rest; both in ascending order.
+
+    Groups stay whole, so of them the share is met about.
+    """
+    if groups is not None:
+        _, numbers = np.unique(groups[pool], return_inverse=True)
+        classes = np.zeros(len(pool), np.int64) if labels is None else labels[pool].astype(np.int64)
+        taken = dealt(numbers, classes, round(1 / share), rng) == 0
+        return np.sort(pool[taken]), np.sort(pool[~taken])
     shuffled = rng.permutation(pool)
     groups = [shuffled]
     if labels is not None:
@@ -130,6 +144,27 @@ def _drawn(
     if not len(taken):
         taken = shuffled[:1]
     return np.sort(taken), np.setdiff1d(pool, taken)
+
+
+def dealt(
+    groups: np.ndarray, classes: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The fold of every sample ``(n,)``: groups are dealt out one by one, the largest first, each
+    to the fold that has the fewest samples of its classes."""
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    lots = rng.permutation(len(members))
+    fold = np.empty(len(groups), np.int64)
+    have = np.zeros((count, classes.max() + 1), np.int64)
+    size = np.zeros(count, np.int64)
+    for number in sorted(lots, key=lambda lot: -len(members[lot])):
+        rows = members[number]
+        of_class, how_many = np.unique(classes[rows], return_counts=True)
+        best = int(np.lexsort((size, have[:, of_class] @ how_many))[0])
+        fold[rows] = best
+        have[best, of_class] += how_many
+        size[best] += len(rows)
+    return fold
 
 
 def normalisation(array: np.ndarray, rows: np.ndarray) -> Normalisation | None:

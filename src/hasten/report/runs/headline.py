@@ -79,6 +79,7 @@ def tiles(run: RunRecord) -> list[Tile]:
     best = f"epoch {run.best['epoch']} of {len(run.epochs)}" if run.best else ""
     found = [
         Tile(f"{metric.title}, test", metric.value(run.value), _interval(run), "winner"),
+        _ranked(run),
         Tile(f"{metric.title}, validation", metric.value(raw["best"]), best),
         _target(run),
         Tile("in all", units.duration(raw["seconds"]), _planned(run)),
@@ -95,6 +96,11 @@ def _interval(run: RunRecord) -> str:
     low = stats.proportion_lower(right, run.n, ALPHA / 2)
     high = stats.proportion_upper(right, run.n, ALPHA / 2)
     return f"95 % interval {100 * low:.2f}–{100 * high:.2f} %, {units.count(run.n)} samples"
+
+
+def _ranked(run: RunRecord) -> Tile | None:
+    value = run.raw.get("mean_average_precision")
+    return None if value is None else Tile("mAP, test", units.percent(value, 1), "mean over labels")
 
 
 def _target(run: RunRecord) -> Tile | None:

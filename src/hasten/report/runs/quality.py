@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hasten.report import frame, units
@@ -25,11 +25,13 @@ class ClassRow:
     recall: float | None
     f1: float | None
     taken: str = ""
+    ranked: tuple[float | None, ...] = ()
+    """Average precision, of a label."""
 
     @property
     def shares(self) -> list[tuple[str, float | None]]:
         """Each as it is written and as it sorts."""
-        known = (self.precision, self.recall, self.f1)
+        known = (self.precision, self.recall, self.f1, *self.ranked)
         return [(units.percent(value, 1), value) for value in known]
 
 
@@ -43,7 +45,11 @@ def class_rows(run: RunRecord) -> list[ClassRow]:
             for n, row in enumerate(table)
         ]
     counts = run.raw.get("labels") or []
-    return [_row(run.name(n), *counted) for n, counted in enumerate(counts)]
+    ranked = run.raw.get("average_precision") or []
+    return [
+        replace(_row(run.name(n), *counted), ranked=tuple(ranked[n : n + 1]))
+        for n, counted in enumerate(counts)
+    ]
 
 
 def _row(label: str, hits: int, wanted: int, answered: int, taken: str = "") -> ClassRow:

@@ -77,7 +77,7 @@ def _classes(rows: list[quality.ClassRow]) -> Table:
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("class")
-    for column in ("samples", "precision", "recall", "F1"):
+    for column in ("samples", "precision", "recall", "F1", *(["AP"] if rows[0].ranked else [])):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         shares = [text for text, _ in row.shares]
