@@ -116,7 +116,10 @@ class Worker:
         return {"ok": True, **judged}
 
     def do_layers(self, request: dict[str, Any]) -> dict[str, Any]:
-        """SQNR per layer of a plan's model against the model before its lossy techniques."""
+        """SQNR per layer of a plan's model against the model before its lossy techniques.
+
+        Pairs in the model's order: the store sorts the keys of objects.
+        """
         ground, plan = Ground.from_request(request), Plan.from_json(request["plan"])
         lossy = [
             index
@@ -124,12 +127,13 @@ class Worker:
             if family == "techniques" and not plugin.techniques.get(use.name).exact
         ]
         if not lossy:
-            return {"ok": True, "layers": {}}
+            return {"ok": True, "layers": []}
         before = build.make_model(ground, plan.steps[: lossy[0]])
         after = build.make_model(ground, plan.steps[: lossy[-1] + 1])
         size = build.batch_of(before.spec, ground.workload)
         inputs = ground.part("selection").head(max(8, size)).inputs
-        return {"ok": True, "layers": build.layer_sqnr(before, after, inputs, size)}
+        found = build.layer_sqnr(before, after, inputs, size)
+        return {"ok": True, "layers": list(found.items())}
 
     def do_answers(self, request: dict[str, Any]) -> dict[str, Any]:
         """Write a few stored inputs and a plan's outputs for them to ``place``."""

@@ -172,7 +172,7 @@ class Workshop:
             with contextlib.suppress(HastenError):
                 known = self._ask({"do": "layers", "plan": plan.to_json()})
                 self.store.put_note(key, known)
-        return dict(known["layers"]) if known else {}
+        return {name: float(decibel) for name, decibel in known["layers"]} if known else {}
 
     def outputs_stem(self, plan: Plan) -> str:
         """The stem of the store's keys under which a plan's outputs and statistics are kept."""
