@@ -137,13 +137,13 @@ def _drawn(
         taken = dealt(numbers, classes, round(1 / share), rng) == 0
         return np.sort(pool[taken]), np.sort(pool[~taken])
     shuffled = rng.permutation(pool)
-    groups = [shuffled]
+    classed = [shuffled]
     if labels is not None:
-        groups = [shuffled[labels[shuffled] == number] for number in np.unique(labels[pool])]
-    taken = np.concatenate([group[: round(share * len(group))] for group in groups])
-    if not len(taken):
-        taken = shuffled[:1]
-    return np.sort(taken), np.setdiff1d(pool, taken)
+        classed = [shuffled[labels[shuffled] == number] for number in np.unique(labels[pool])]
+    drawn = np.concatenate([rows[: round(share * len(rows))] for rows in classed])
+    if not len(drawn):
+        drawn = shuffled[:1]
+    return np.sort(drawn), np.setdiff1d(pool, drawn)
 
 
 def dealt(

@@ -23,10 +23,11 @@ from hasten.training.order import batch_count
 from hasten.training.samples import FEEDS, Samples
 from hasten.types import Ratio, Use
 
-ROUNDS, LEAST_ROUNDS = 24, 8
-SHARE_OF_RUN = 0.05
-"""What planning may take of the time that training is expected to take."""
-LEAST_SECONDS, MOST_SECONDS = 1.0, 6.0
+ROUNDS, LEAST_ROUNDS, FIRST_LOOK = 24, 8, 4
+"""Of one trial. From the first look on, one that shows no gain is left."""
+SHARE_OF_RUN = 0.08
+"""What all trials together may take of the time that training is expected to take."""
+LEAST_SECONDS, MOST_SECONDS = 0.5, 6.0
 BUDGET_SHARE = 0.9
 """The rest is for judging every epoch."""
 TIMES_ITS_COST = 10.0
@@ -86,12 +87,15 @@ class Planner:
         self.asked, self.without = dict(asked or {}), without
         self.rows: list[Row] = []
         self.sample_seconds = 0.0
+        self.share = SHARE_OF_RUN
 
     def measured(self, setup: Setup) -> Setup:
         """The setup with every speed-up that wins here, each timed against without it."""
         setup = self._as_asked(setup)
         self.sample_seconds = self._seconds_per_sample(setup)
-        for speedup in self._left(_tried()):
+        left = self._left(_tried())
+        self.share = SHARE_OF_RUN / max(1, len(left))
+        for speedup in left:
             setup = self._try(speedup, setup)
         return setup
 
@@ -180,7 +184,11 @@ class Planner:
         other = Turns(changed, self.samples, self.seed)
         other.take()
         price = time.perf_counter() - opened
-        ratio = self._ratio(Turns(setup, self.samples, self.seed), other, run)
+        limit = min(MOST_SECONDS, max(LEAST_SECONDS, self.share * run))
+        # What leaves every bit as it is stays where it shows no gain, so it is timed to the end.
+        hopeless = 0.0 if speedup.exact else speedup.worth
+        before = Turns(setup, self.samples, self.seed)
+        ratio = in_turns(before, other, self.seed, limit, hopeless=hopeless)
         return Trial(Use.of(speedup.name, **options), changed, ratio, price)
 
     def _judged(self, speedup: Speedup, best: Trial, run: float) -> tuple[bool, str]:
@@ -195,11 +203,6 @@ class Planner:
             return False, f"it saves {saved:.0f} s and costs {best.price:.0f} s"
         why = f"saves about {saved:.0f} s of {run:.0f} s"
         return True, why if speedup.kind == "system" else f"{why}, and changes what is learned"
-
-    def _ratio(self, before: Turns, after: Turns, run: float) -> Ratio:
-        """How many times faster ``after`` is per sample, from steps in turns."""
-        limit = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE_OF_RUN * run))
-        return in_turns(before, after, self.seed, limit)
 
     def _note(
         self, speedup: Speedup, use: Use, ratio: Ratio | None, kept: bool, why: str, seconds: float
@@ -242,10 +245,18 @@ class Turns:
         return seconds / self.size
 
 
-def in_turns(before: Turns, after: Turns, seed: int, seconds: float, rounds: int = ROUNDS) -> Ratio:
+def in_turns(
+    before: Turns,
+    after: Turns,
+    seed: int,
+    seconds: float,
+    rounds: int = ROUNDS,
+    hopeless: float = 0.0,
+) -> Ratio:
     """How many times faster ``after`` learns from a sample: steps in turns, their order by lot.
 
-    It ends after ``rounds``, or after so many seconds and at least ``LEAST_ROUNDS``.
+    It ends after ``rounds``, or after so many seconds and at least ``LEAST_ROUNDS``; or where every
+    round so far is below ``hopeless``, from the first look on.
     """
     ends = time.perf_counter() + seconds
     rng = np.random.default_rng(seed)
@@ -256,8 +267,10 @@ def in_turns(before: Turns, after: Turns, seed: int, seconds: float, rounds: int
         for which in rng.permutation(2):
             found[which].append(pair[which].take())
         played = len(found[0])
-        if played >= rounds or (played >= LEAST_ROUNDS and time.perf_counter() > ends):
-            return stats.ratio(found[0], found[1])
+        over = played >= LEAST_ROUNDS and time.perf_counter() > ends
+        lost = played >= FIRST_LOOK and max(np.divide(*found)) < hopeless
+        if played >= rounds or over or lost:
+            return stats.ratio(*found)
 
 
 def _samples(setup: Setup, samples: Samples) -> float:
