@@ -11,8 +11,6 @@ TURN_SECONDS = 0.05
 RACE_ROUNDS, FINAL_ROUNDS = 4, 12
 """The least that settle something: the short heats that leave a few, and the final's first look."""
 RACERS = 3
-OPENING_SECONDS = 3.0
-"""To start one process and load a model in it, roughly."""
 
 
 def turn_seconds(call_seconds: float) -> float:
@@ -32,14 +30,13 @@ def measuring_seconds(reference: float, best: float) -> float:
 
     The final times a fp32 baseline beside the winner.
     """
-    race = OPENING_SECONDS * (1 + RACERS) + RACE_ROUNDS * round_seconds([reference, *[best] * 3])
+    race = RACE_ROUNDS * round_seconds([reference, *[best] * RACERS])
     return race + FINAL_ROUNDS * round_seconds([reference, best, best])
 
 
 def fitting(reference: float, calls: Sequence[float], seconds: float) -> int:
     """How many of the contenders, in this order, can race in the time; at least one."""
     for count in range(len(calls), 1, -1):
-        needed = RACE_ROUNDS * round_seconds([reference, *calls[:count]])
-        if OPENING_SECONDS * (1 + count) + needed <= seconds:
+        if RACE_ROUNDS * round_seconds([reference, *calls[:count]]) <= seconds:
             return count
     return min(1, len(calls))
