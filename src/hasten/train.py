@@ -138,7 +138,13 @@ class _Training:
 
         tasks = self._tasks()
         places = self._places(folder, len(tasks))
-        kept = [self._checkpoints(place, number) for number, place in enumerate(places)]
+        identity = self.task.identity(self.settings)
+        kept = [
+            None
+            if place is None
+            else Checkpoints(place.path / CHECKPOINTS, {**identity, "fold": number})
+            for number, place in enumerate(places)
+        ]
         if self.settings.resume:
             for checkpoints in filter(None, kept):
                 checkpoints.last()  # refuses what belongs to another run, before anything is done
@@ -227,12 +233,6 @@ class _Training:
             return [folder] * count
         return [RunFolder(folder.path / f"fold-{number}") for number in range(1, count + 1)]
 
-    def _checkpoints(self, place: RunFolder | None, number: int) -> Checkpoints | None:
-        if place is None:
-            return None
-        identity = self.task.identity(self.settings) | {"fold": number}
-        return Checkpoints(place.path / CHECKPOINTS, identity)
-
     def _fits(
         self,
         trainer: Trainer,
@@ -257,7 +257,11 @@ class _Training:
             fit.spent = spent
             if settings.resume and fit.resume():
                 self.progress.doing(f"going on from step {trainer.done} of {trainer.total}")
-            yield fit
+            try:
+                yield fit
+            finally:
+                if fresh is not None and folder is not None:
+                    folder.close()
 
     # --- how it is trained ---
 

@@ -65,7 +65,11 @@ class RunFolder:
             try:
                 yield
             finally:
-                self._events.close()
+                self.close()
+
+    def close(self) -> None:
+        """Close what is written to piece by piece."""
+        self._events.close()
 
     def record(self) -> dict[str, Any] | None:
         """``run.json``; ``None`` where there is none."""
