@@ -42,7 +42,9 @@ def command(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Default: the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples per step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The largest of the run.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", "--lr", help="The largest of the run.")
+    ] = None,
     loss: Annotated[
         str | None,
         typer.Option(help="cross-entropy, bce, mse, mae, huber or package.module:function."),
