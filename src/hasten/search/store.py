@@ -15,6 +15,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,7 @@ DEFAULT_BYTES = 20 * 2**30
 ABANDONED_SECONDS = 86400.0
 """From this age on, a folder that was never finished belongs to a search that was killed."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 NO_ACCESS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG})
 LEAST_FREE_BYTES = 2**16
 SWEPT_SECONDS = 60.0
@@ -214,8 +216,10 @@ def explained(place: Path) -> Iterator[None]:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether a write failed for want of room."""
-    return isinstance(error, OSError) and error.errno in NO_ROOM
+    """Whether a write failed for want of room. Libraries in Rust tell the number in words alone."""
+    told = RUST_ERROR.search(str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    return number in NO_ROOM
 
 
 def _no_room_left(place: Path) -> bool:

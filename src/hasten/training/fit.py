@@ -29,7 +29,6 @@ class Stopped(HastenError):
     """The run was told to stop; what it learned is in its last checkpoint."""
 
 
-@dataclass
 @dataclass(frozen=True)
 class Learned:
     """What a fit gave: the weights that answer best, and how they were found."""

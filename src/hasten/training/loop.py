@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hasten import plugin
-from hasten.errors import HastenError, Unsupported
+from hasten.errors import BadInput, Unsupported
 from hasten.plugin import Moment, Setup
 from hasten.training.answers import answers
 from hasten.training.on_device import moved, placed, seeded
@@ -30,7 +30,7 @@ READ_EVERY = 50
 that it was given. On a CPU nothing is gained by waiting."""
 
 
-class NotFinite(HastenError):
+class NotFinite(BadInput):
     """The loss became NaN or infinite."""
 
 
