@@ -49,8 +49,9 @@ def used(name: str, made: Setup, **options: Any) -> Setup:
     return plugin.speedups.get(name)(made, TARGET, options)
 
 
-def spaces(name: str, made: Setup) -> list[dict[str, Any]]:
-    return [dict(options) for options in plugin.speedups.get(name).space(made, TARGET)]
+def spaces(name: str, made: Setup, **target: Any) -> list[dict[str, Any]]:
+    space = plugin.speedups.get(name).space(made, {**TARGET, **target})
+    return [dict(options) for options in space]
 
 
 # --- threads --------------------------------------------------------------------------------------
@@ -70,11 +71,9 @@ def test_threads_of_the_user_are_left_alone() -> None:
 
 
 def test_batches_are_tried_while_enough_steps_are_left() -> None:
-    assert spaces("batch_size", setup(batch=64, samples=50_000, epochs=8)) == [
-        {"factor": 0.5},
-        {"factor": 2.0},
-        {"factor": 4.0},
-    ]
+    many = setup(batch=64, samples=50_000, epochs=8)
+    assert spaces("batch_size", many) == [{"factor": 0.5}, {"factor": 2.0}]
+    assert spaces("batch_size", many, kind="gpu")[2:] == [{"factor": 4.0}]
     assert spaces("batch_size", setup(batch=256, samples=5_200, epochs=8)) == [{"factor": 0.5}]
     assert spaces("batch_size", setup(batch=256, samples=1_000, epochs=8)) == []
 

@@ -19,7 +19,7 @@ class FewerThreads(Speedup):
     """For small networks on a CPU."""
 
     kind = "system"
-    order = 15
+    order = 55
     changes = "how many cores compute"
     expected = "1.0 to 1.5 times for small networks"
 

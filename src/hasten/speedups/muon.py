@@ -118,6 +118,8 @@ def _hidden(module: torch.nn.Module) -> list[torch.Tensor]:
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     """About the orthogonal matrix nearest to ``matrix``, computed in bfloat16."""
+    import torch
+
     a, b, c = COEFFICIENTS
     x = matrix.bfloat16()
     tall = x.shape[0] > x.shape[1]
@@ -125,5 +127,5 @@ def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     x = x / (x.norm() + 1e-7)
     for _ in range(STEPS):
         square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return (x.T if tall else x).to(matrix.dtype)

@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hasten.errors import Unsupported
 from hasten.plugin import Facts, Moment, Setup, Speedup
 from hasten.types import Verdict
 
 if TYPE_CHECKING:
     import torch
-
-LEAST_PIXELS = 64
 
 
 class ProgressiveResizing(Speedup):
@@ -30,21 +29,29 @@ class ProgressiveResizing(Speedup):
     @dataclass(frozen=True, kw_only=True)
     class Options:
         """``first``: the share of the size to begin with. ``delay`` and ``whole``: the share of the
-        run at that size, and at the whole size. ``step``: sizes are multiples of so many pixels."""
+        run at that size, and at the whole size. ``step``: sizes are multiples of so many pixels.
+        ``least``: the side in pixels from which on pictures are resized; smaller ones lose what
+        tells them apart sooner, so they are only where that is asked for."""
 
         first: float = 0.5
         delay: float = 0.5
         whole: float = 0.2
         step: int = 4
+        least: int = 64
 
     def supports(self, setup: Setup, target: Facts) -> Verdict:
-        if "pictures" not in setup.traits:
+        if "pictures" not in setup.traits or setup.peek is None:
             return Verdict(False, "it is for pictures")
-        if setup.peek is None or min(setup.peek(1).shape[-2:]) < LEAST_PIXELS:
-            return Verdict(False, f"it is for pictures of at least {LEAST_PIXELS} pixels")
         return Verdict(True)
 
     def apply(self, setup: Setup, options: Any) -> Setup:
+        side = min(setup.peek(1).shape[-2:])  # type: ignore[misc]  # supports has looked
+        if side < options.least:
+            raise Unsupported(
+                f"Cannot use speed-up 'progressive_resizing': pictures of {side} pixels are below "
+                f"its least of {options.least}. Leave it out, or give least:{side}."
+            )
+
         def resize(inputs: torch.Tensor, targets: Any, moment: Moment) -> tuple[torch.Tensor, Any]:
             return resized(inputs, scale(moment.share, options), options.step), targets
 

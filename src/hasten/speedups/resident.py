@@ -17,7 +17,7 @@ class Resident(Speedup):
     """Needs no other process, so all cores compute."""
 
     kind = "system"
-    order = 10
+    order = 35
     exact = True
     changes = "how a batch is put together"
     expected = "1.5 to 5 times for small networks"

@@ -23,8 +23,11 @@ from hasten.training.order import batch_count
 from hasten.training.samples import FEEDS, Samples
 from hasten.types import Ratio, Use
 
-ROUNDS, LEAST_ROUNDS, FIRST_LOOK = 24, 8, 4
-"""Of one trial. From the first look on, one that shows no gain is left."""
+ROUNDS, LEAST_ROUNDS = 24, 8
+"""Of one trial: with eight, an interval of 95 % bears one round that something else disturbed."""
+LOOKS = {2: 0.8, 4: 1.0}
+"""From so many rounds on a trial is left if every round shows less than this share of a gain that
+is worth it."""
 SHARE_OF_RUN = 0.08
 """What all trials together may take of the time that training is expected to take."""
 LEAST_SECONDS, MOST_SECONDS = 0.5, 6.0
@@ -255,10 +258,11 @@ def in_turns(
 ) -> Ratio:
     """How many times faster ``after`` learns from a sample: steps in turns, their order by lot.
 
-    It ends after ``rounds``, or after so many seconds and at least ``LEAST_ROUNDS``; or where every
-    round so far is below ``hopeless``, from the first look on.
+    It ends after ``rounds``, or after so many seconds and at least ``LEAST_ROUNDS``; or, at one of
+    the ``LOOKS``, where every round so far is below its share of ``hopeless``. What looks like a
+    gain of ``hopeless`` or more but is not certain yet gets twice the time.
     """
-    ends = time.perf_counter() + seconds
+    began = time.perf_counter()
     rng = np.random.default_rng(seed)
     found: tuple[list[float], list[float]] = ([], [])
     pair = (before, after)
@@ -267,10 +271,14 @@ def in_turns(
         for which in rng.permutation(2):
             found[which].append(pair[which].take())
         played = len(found[0])
-        over = played >= LEAST_ROUNDS and time.perf_counter() > ends
-        lost = played >= FIRST_LOOK and max(np.divide(*found)) < hopeless
+        ratio = stats.ratio(*found)
+        times = (time.perf_counter() - began) / seconds
+        vague = ratio.low < hopeless < ratio.value
+        over = played >= LEAST_ROUNDS and times > (2 if vague else 1)
+        best = max(np.divide(*found))
+        lost = any(played >= look and best < share * hopeless for look, share in LOOKS.items())
         if played >= rounds or over or lost:
-            return stats.ratio(*found)
+            return ratio
 
 
 def _samples(setup: Setup, samples: Samples) -> float:
