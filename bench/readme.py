@@ -4,8 +4,9 @@
     python -m bench.readme --check    says whether the READMEs are as the records are
 
 Figures come from records only: ``demo/fast.hasten`` (kept, without its raw rounds, as
-``bench/results/demo.json``, its picture as ``docs/images/tradeoff.svg``), the race's rows in
-``bench/results/inference`` and ``bench/results/download_sizes.json``.
+``bench/results/demo.json``, its picture as ``docs/images/tradeoff.svg``), the races'
+results in ``bench/results/inference`` and ``bench/results/training``, and
+``bench/results/download_sizes.json``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from bench import inference, table, verdict
 from bench.contenders import OURS
 from bench.download_sizes import CUDA
 from bench.download_sizes import RESULT as SIZES
+from bench.train import RESULTS as TRAINING
+from bench.training import rows, standing
 from hasten.manifest import read_manifest
 from hasten.report import units
 from hasten.report.record import Record
@@ -66,6 +69,17 @@ ENGLISH: Words = {
     "other": "best other",
     "their": "ms",
     "duel": "ratio (95 % interval)",
+    "no training": "The training race has not been run yet: `make bench-train` fills this table.",
+    "training": "Time from raw arrays to a test accuracy that was fixed before, planning and "
+    "compiling included, mean over seeds; every contender trains the same network on the same "
+    "samples, its number of epochs fixed on other seeds. Every seed and the rules: "
+    "[bench/results/training.md](bench/results/training.md).",
+    "trained": "task",
+    "contender": "contender",
+    "accuracy": "test accuracy",
+    "epochs": "epochs",
+    "seconds": "time",
+    "times": "against Hasten (95 % interval)",
     "what": "what",
     "size": "download",
     "core": "`pip install hasten`: the package, no runtime",
@@ -105,6 +119,16 @@ CHINESE: Words = {
     "other": "最快的其他方案",
     "their": "毫秒",
     "duel": "倍数（95 % 区间）",
+    "no training": "训练对比赛尚未运行：`make bench-train` 会填写此表。",
+    "training": "从原始数组到事先固定的测试准确率所需的时间，含规划与编译，为多个随机种子的平均；"
+    "所有参赛者在相同样本上训练相同网络，各自的轮数在其他种子上确定。每个种子的结果与规则见 "
+    "[bench/results/training.md](bench/results/training.md)。",
+    "trained": "任务",
+    "contender": "参赛者",
+    "accuracy": "测试准确率",
+    "epochs": "轮数",
+    "seconds": "耗时",
+    "times": "相对 Hasten（95 % 区间）",
     "what": "内容",
     "size": "下载量",
     "core": "`pip install hasten`：仅本包，不含推理引擎",
@@ -244,6 +268,26 @@ def _duel(result: Mapping[str, Any], words: Words) -> list[str]:
     ]
 
 
+def training(words: Words) -> str:
+    """The training race: what every contender took to the target."""
+    found = [line for row in rows.ROWS.values() for line in standing.lines(TRAINING, row)]
+    if not found:
+        return words["no training"]
+    head = ("trained", "contender", "accuracy", "epochs", "seconds", "times")
+    cells = [
+        [
+            f"{line.row.title}, {100 * line.row.target:.1f} %",
+            line.contender.title,
+            line.mean,
+            line.epochs or "–",
+            line.seconds("seconds") or "–",
+            line.times or "1",
+        ]
+        for line in found
+    ]
+    return f"{words['training']}\n\n{grid([words[name] for name in head], cells)}"
+
+
 def downloads(words: Words) -> str:
     """What has to be downloaded for each kind of installation."""
     record = json.loads(SIZES.read_text())
@@ -258,7 +302,12 @@ def downloads(words: Words) -> str:
     return f"{table_}\n\n{words['weighed'].format(**record)}"
 
 
-BLOCKS: Mapping[str, Callable[[Words], str]] = {"demo": demo, "race": race, "downloads": downloads}
+BLOCKS: Mapping[str, Callable[[Words], str]] = {
+    "demo": demo,
+    "race": race,
+    "training": training,
+    "downloads": downloads,
+}
 
 
 # --- the READMEs --------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ import numpy as np
 
 import hasten
 from hasten import data as sources
-from hasten import plugin, recipes
+from hasten import plugin, recipes, stats
 from hasten.errors import HastenError
 from hasten.measure import machine_lock
 from hasten.plugin import Setup
@@ -41,18 +41,6 @@ RESULTS = Path(__file__).parent / "results"
 FOLDER, WHOLE, PAGE = RESULTS / "speedups", RESULTS / "speedups.json", RESULTS / "speedups.md"
 SECONDS, ROUNDS = 60.0, 60
 STEPS, SEEDS = 200, 5
-STUDENT = {
-    2: 12.706,
-    3: 4.303,
-    4: 3.182,
-    5: 2.776,
-    6: 2.571,
-    7: 2.447,
-    8: 2.365,
-    9: 2.306,
-    10: 2.262,
-}
-"""The 97.5 % quantile of Student's t for so many seeds."""
 PIXELS = 64
 
 
@@ -239,7 +227,7 @@ def difference(values: np.ndarray) -> dict[str, Any]:
     """The mean of paired differences with its 95 % interval, of Student's t."""
     mean, count = float(values.mean()), len(values)
     error = float(values.std(ddof=1)) / count**0.5 if count > 1 else float("inf")
-    half = STUDENT.get(count, 1.96) * error
+    half = stats.student_quantile(0.95, count - 1) * error if count > 1 else error
     return {"gain": mean, "low": mean - half, "high": mean + half, "seeds": count}
 
 

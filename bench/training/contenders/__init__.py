@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.training.rows import Job
+from bench.training.rows import Job, Row
 from hasten.errors import UnknownName
 
 Answers = Callable[[np.ndarray], np.ndarray]
@@ -35,9 +35,14 @@ class Contender(ABC):
     scheduled: ClassVar[bool] = True
     """Whether the learning rate depends on the number of epochs; if not, one long trial run
     tells when the target is reached."""
+    tuned_as: ClassVar[str] = ""
+    """The contender whose number of epochs it takes: both have the same optimiser, batch,
+    schedule and loss, and differ in who runs the loop."""
     environment: ClassVar[dict[str, str]] = {}
     recipes: ClassVar[tuple[str, ...] | None] = None
     """The networks that it has; ``None``: any ``nn.Module``."""
+    own: ClassVar[bool] = False
+    """Whether it is Hasten."""
 
     @property
     def name(self) -> str:
@@ -48,6 +53,10 @@ class Contender(ABC):
         """The documentation that it follows."""
         text = " ".join((inspect.getmodule(type(self)).__doc__ or "").split())
         return text.partition("**Source:** ")[2]
+
+    def runs(self, row: Row) -> bool:
+        """Whether it can take part in a row."""
+        return self.recipes is None or row.recipe in self.recipes
 
     def missing(self) -> str:
         """Which module is not installed; empty if all are."""
@@ -65,7 +74,7 @@ class Contender(ABC):
 def names() -> list[str]:
     """Every contender's name, the plain loop first and ours last."""
     found = [info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")]
-    return sorted(found, key=lambda name: (name == OURS, name != PLAIN, name))
+    return sorted(found, key=lambda name: (name.startswith(OURS), name != PLAIN, name))
 
 
 def get(name: str) -> Contender:

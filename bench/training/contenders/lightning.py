@@ -22,6 +22,7 @@ from bench.training.rows import Job
 class Lightning(Contender):
     title = "Lightning, bf16, tuned one-cycle"
     modules = ("torch", "lightning")
+    tuned_as = "accelerate"
 
     def train(self, job: Job, watch: Callable[[float, Answers], None] | None) -> Answers:
         import lightning

@@ -12,17 +12,22 @@ from typing import Any
 
 from bench.training.contenders import Answers, Contender
 from bench.training.contenders._torch import answers
-from bench.training.rows import Job
+from bench.training.rows import Job, Row
 
 
 class Ours(Contender):
     title = "Hasten"
+    own = True
+
+    def changed(self, row: Row) -> dict[str, Any]:
+        """What is asked for beside the recipe."""
+        return dict(row.changed)
 
     def train(self, job: Job, watch: Callable[[float, Answers], None] | None) -> Answers:
         import hasten
 
         began = time.perf_counter()
-        options: dict[str, Any] = {"recipe": job.row.recipe, **job.row.changed}
+        options = {"recipe": job.row.recipe, **self.changed(job.row)}
         run = hasten.train(data=job.data, seed=job.seed, epochs=job.epochs, **options)
         trained = time.perf_counter() - began - run.record["planned_seconds"]
         job.begins(trained)

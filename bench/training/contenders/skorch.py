@@ -19,6 +19,7 @@ from bench.training.rows import Job
 class Skorch(Contender):
     title = "skorch, tuned one-cycle"
     modules = ("torch", "skorch")
+    tuned_as = "accelerate"
 
     def train(self, job: Job, watch: Callable[[float, Answers], None] | None) -> Answers:
         from skorch import NeuralNetClassifier

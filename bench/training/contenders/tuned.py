@@ -18,6 +18,7 @@ from bench.training.rows import Job
 
 class Tuned(Contender):
     title = "PyTorch loop, tuned one-cycle"
+    tuned_as = "accelerate"
 
     def train(self, job: Job, watch: Callable[[float, Answers], None] | None) -> Answers:
         model = job.network()
