@@ -120,8 +120,8 @@ def _watched(row: Row, contender: Contender, limit: float) -> dict[str, Any]:
 
 
 def _climbed(row: Row, contender: Contender, limit: float) -> dict[str, Any]:
-    """With a schedule every number of epochs is a run of its own: from where the first contender
-    of the row ended down while the target is reached, else up until it is."""
+    """With a schedule every number of epochs is a run of its own: from where another contender of
+    the row ended, down while the target is reached, else up until it is."""
     means: dict[int, float] = {}
     place = _first_rung(row)
     while 0 <= place < len(LADDER):
@@ -145,10 +145,9 @@ def _reached(row: Row, means: dict[int, float]) -> list[int]:
 
 
 def _first_rung(row: Row) -> int:
-    """Where to begin: at the schedule of any contender of this row, ours before others."""
-    paths = sorted((RESULTS / row.name).glob("*.schedule.json"), key=lambda p: p.name[:5] != OURS)
-    known = [found["epochs"] for path in paths if (found := read(path)) and found["epochs"]]
-    first = known[0] if known else FIRST_EPOCHS
+    """Where to begin: at the longest schedule that a contender of this row has."""
+    found = [read(path) or {} for path in (RESULTS / row.name).glob("*.schedule.json")]
+    first = max((one["epochs"] for one in found if one.get("epochs")), default=FIRST_EPOCHS)
     return min(range(len(LADDER)), key=lambda n: abs(LADDER[n] - first))
 
 

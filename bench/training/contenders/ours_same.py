@@ -16,9 +16,18 @@ class OursSame(Ours):
     title = "Hasten, same network"
 
     def changed(self, row: Row) -> dict[str, Any]:
-        asked = row.changed.get("speedups", {})
-        kept = {name: asked[name] for name in asked if not plugin.speedups.get(name).network}
+        kept = {name: options for name, options in _asked(row).items() if not _rebuilds(name)}
         return {**row.changed, "speedups": kept}
 
     def runs(self, row: Row) -> bool:
-        return self.changed(row) != dict(row.changed)
+        return any(map(_rebuilds, _asked(row)))
+
+
+def _asked(row: Row) -> dict[str, Any]:
+    """The speed-ups of a row, with their options."""
+    return dict(row.changed.get("speedups", {}))
+
+
+def _rebuilds(name: str) -> bool:
+    """Whether a speed-up changes the network."""
+    return bool(plugin.speedups.get(name).network)
