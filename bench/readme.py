@@ -71,12 +71,14 @@ ENGLISH: Words = {
     "duel": "ratio (95 % interval)",
     "no training": "The training race has not been run yet: `make bench-train` fills this table.",
     "training": "Time from raw arrays to a test accuracy that was fixed before, planning and "
-    "compiling included, mean over seeds; every contender trains the same network on the same "
-    "samples, its number of epochs fixed on other seeds. Every seed and the rules: "
-    "[bench/results/training.md](bench/results/training.md).",
+    "compiling included, mean over the runs so far. All train the same network on the same "
+    'samples; only where "Hasten, same network" stands beside it, "Hasten" has one more layer, '
+    "a whitening whose filters are not learned. Numbers of epochs were fixed on other seeds. "
+    "Every seed and the rules: [bench/results/training.md](bench/results/training.md).",
     "trained": "task",
     "contender": "contender",
-    "accuracy": "test accuracy",
+    "accuracy": "test accuracy (runs)",
+    "short": ", below the target",
     "epochs": "epochs",
     "seconds": "time",
     "times": "against Hasten (95 % interval)",
@@ -120,12 +122,15 @@ CHINESE: Words = {
     "their": "毫秒",
     "duel": "倍数（95 % 区间）",
     "no training": "训练对比赛尚未运行：`make bench-train` 会填写此表。",
-    "training": "从原始数组到事先固定的测试准确率所需的时间，含规划与编译，为多个随机种子的平均；"
-    "所有参赛者在相同样本上训练相同网络，各自的轮数在其他种子上确定。每个种子的结果与规则见 "
+    "training": "从原始数组到事先固定的测试准确率所需的时间，含规划与编译，为迄今各次运行的平均。"
+    "所有参赛者在相同样本上训练相同网络；仅当旁边另有“Hasten, same network”一行时，"
+    "“Hasten”一行多一个滤波器不参与学习的白化层。各自的轮数在其他种子上确定。"
+    "每个种子的结果与规则见 "
     "[bench/results/training.md](bench/results/training.md)。",
     "trained": "任务",
     "contender": "参赛者",
-    "accuracy": "测试准确率",
+    "accuracy": "测试准确率（运行次数）",
+    "short": "，未达目标",
     "epochs": "轮数",
     "seconds": "耗时",
     "times": "相对 Hasten（95 % 区间）",
@@ -278,7 +283,7 @@ def training(words: Words) -> str:
         [
             f"{line.row.title}, {100 * line.row.target:.1f} %",
             line.contender.title,
-            line.mean,
+            line.mean + (f" ({len(line.runs)})" if line.counts else "") + short(line, words),
             line.epochs or "–",
             line.seconds("seconds") or "–",
             line.times or "1",
@@ -286,6 +291,11 @@ def training(words: Words) -> str:
         for line in found
     ]
     return f"{words['training']}\n\n{grid([words[name] for name in head], cells)}"
+
+
+def short(line: standing.Line, words: Words) -> str:
+    """What is said of a mean that does not reach the target."""
+    return words["short"] if line.counts and not line.reached else ""
 
 
 def downloads(words: Words) -> str:
