@@ -133,10 +133,7 @@ def _climbed(row: Row, contender: Contender, limit: float) -> dict[str, Any]:
         if reached and len(reached) < len(means):
             break  # its neighbour below does not reach it
         place += -1 if reached else 1
-    return {
-        "epochs": min(_reached(row, means), default=None),
-        "tried": means,
-    }
+    return {"epochs": min(_reached(row, means), default=None), "tried": means}
 
 
 def _reached(row: Row, means: dict[int, float]) -> list[int]:
@@ -170,7 +167,8 @@ def _tried(
 ) -> list[dict[str, float]]:
     """One run while tuning, kept: what it saw after its epochs, or after the last one alone."""
     place = RESULTS / row.name / "tuning" / f"{contender.name}-{epochs}-{seed}.json"
-    if (kept := read(place)) is None:
+    kept = read(place)
+    if kept is None or kept.get("stopped", limit) < limit:  # with more time it may get further
         try:
             result, seen = child(row, contender, seed, epochs, limit, not contender.scheduled)
             ended = {key: result[key] for key in ("epochs", "seconds", "accuracy")}
@@ -178,8 +176,7 @@ def _tried(
         except Stopped as stopped:
             kept = {"seen": stopped.seen, "stopped": limit}
         write(place, kept)
-    seen = kept["seen"]
-    return list(seen)
+    return list(kept["seen"])
 
 
 def schedule_path(row: Row, contender: Contender) -> Path:

@@ -96,6 +96,16 @@ def test_what_was_tried_is_not_tried_again(results: Path, monkeypatch: pytest.Mo
     assert schedule(results, "accelerate") == 6
 
 
+def test_what_was_stopped_is_tried_again_with_more_time(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raced(monkeypatch, {"accelerate": {5: 0.8, 6: 0.95}}, limit=50.0)
+    assert schedule(results, "accelerate") is None
+    (results / "row" / "accelerate.schedule.json").unlink()
+    raced(monkeypatch, {"accelerate": {5: 0.8, 6: 0.95}}, limit=60.0)
+    assert schedule(results, "accelerate") == 6
+
+
 def test_without_a_schedule_one_run_tells_of_every_epoch(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
