@@ -152,12 +152,13 @@ class _Training:
         record = self._record(plan, setup.epochs)
         if folder is not None:
             folder.write_record(record)
-        choice.set_threads(setup.threads)  # what was there comes back when the run has ended
-        trainer = Trainer(setup, tasks[0].samples, self.settings.seed)
-        learned = [
-            fit.run() for fit in self._fits(trainer, tasks, list(zip(places, kept, strict=True)))
-        ]
-        return self._finish(trainer, list(zip(tasks, learned, strict=True)), folder, record)
+        with choice.entered(setup.threads, setup.states):
+            trainer = Trainer(setup, tasks[0].samples, self.settings.seed)
+            learned = [
+                fit.run()
+                for fit in self._fits(trainer, tasks, list(zip(places, kept, strict=True)))
+            ]
+            return self._finish(trainer, list(zip(tasks, learned, strict=True)), folder, record)
 
     # --- what is asked ---
 

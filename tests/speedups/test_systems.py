@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +67,45 @@ def test_fewer_threads_are_chosen_from() -> None:
 def test_threads_of_the_user_are_left_alone() -> None:
     with pytest.raises(Unsupported, match="2 threads were asked for"):
         used("fewer_threads", setup(threads=2, fixed=frozenset({"threads"})))
+
+
+# --- kept_memory ----------------------------------------------------------------------------------
+
+
+FAULTS = """
+import resource
+import torch
+from hasten.speedups.kept_memory import kept
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(3):
+        torch.empty(96 << 20, dtype=torch.uint8).fill_(1)  # glibc maps as much anew each time
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults())
+with kept():
+    faults()
+    print(faults())
+print(faults())
+"""
+
+
+def test_memory_is_kept_between_steps_and_given_back_at_the_end() -> None:
+    assert used("kept_memory", setup()).states
+    # In a process of its own: where a thread once ran out of memory, glibc maps for it ever after.
+    told = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    ).stdout
+    before, held, after = map(int, told.split())
+    assert before > 1000
+    assert held < before / 10
+    assert after > 0.5 * before
+
+
+def test_a_gpu_keeps_its_memory_by_itself() -> None:
+    with pytest.raises(Unsupported, match="keeps a GPU's memory by itself"):
+        used("kept_memory", setup(device="cuda"))
 
 
 # --- batch_size -----------------------------------------------------------------------------------

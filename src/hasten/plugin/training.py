@@ -46,7 +46,8 @@ class Setup:
     learns, ``place`` every batch of inputs; ``around`` is entered around forward and loss.
     ``feed`` names how samples become batches: ``"loader"`` (``torch.utils.data.DataLoader``) or
     ``"resident"`` (one tensor, indexed). ``average(module)`` gives what follows the weights:
-    ``hasten.speedups._average.Average`` is its protocol.
+    ``hasten.speedups._average.Average`` is its protocol. ``states`` are what the whole process is
+    in while it trains: entered before the first step, left after the last.
 
     ``device`` is a name of PyTorch's. ``samples`` counts those learned from, and ``peek(n)`` gives
     the inputs of ``n`` of them, as the model takes them. ``fixed`` names what the user decided
@@ -69,6 +70,7 @@ class Setup:
     compiled: Callable[[torch.nn.Module], Callable[..., Any]] | None = None
     augment: tuple[Augment, ...] = ()
     average: Callable[[torch.nn.Module], Any] | None = None
+    states: tuple[Callable[[], AbstractContextManager[Any]], ...] = ()
     clip: float | None = None
     accumulate: int = 1
     device: str = "cpu"

@@ -1,9 +1,11 @@
-"""What the user chose himself: speed-ups with their options, the device, the threads."""
+"""What was chosen: speed-ups with their options, the device, and the state of the process."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -92,9 +94,21 @@ def device(name: str | None) -> str:
     return kind if kind == "cpu" else name
 
 
-def set_threads(count: int | None) -> None:
-    """Compute with so many threads from now on; ``None``: with as many as before."""
+State = Callable[[], AbstractContextManager[Any]]
+
+
+@contextmanager
+def entered(threads: int | None, states: Iterable[State]) -> Iterator[None]:
+    """Compute with so many threads (``None``: with as many as before) and in these states of the
+    process; then everything is as it was."""
     import torch
 
-    if count is not None:
-        torch.set_num_threads(count)
+    before = torch.get_num_threads()
+    with ExitStack() as stack:
+        for state in states:
+            stack.enter_context(state())
+        torch.set_num_threads(threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

@@ -18,6 +18,7 @@ from hasten import plugin, stats
 from hasten.errors import HastenError, Unsupported
 from hasten.plugin import Facts
 from hasten.plugin.training import Setup, Speedup
+from hasten.training import choice
 from hasten.training.loop import Trainer
 from hasten.training.order import batch_count
 from hasten.training.samples import FEEDS, Samples
@@ -217,7 +218,7 @@ class Turns:
     """A setup made real, one step at a time. Its steps are thrown away."""
 
     def __init__(self, setup: Setup, samples: Samples, seed: int) -> None:
-        self.threads, self.device = setup.threads, setup.device
+        self.threads, self.states, self.device = setup.threads, setup.states, setup.device
         self.trainer = Trainer(setup, samples, seed)
         self.size = min(setup.batch, len(samples))
         order = np.random.default_rng(seed).permutation(len(samples))
@@ -228,12 +229,18 @@ class Turns:
         )
         self.left = self.feed()
 
-    def take(self) -> float:
-        """Seconds per sample of one step, its batch included."""
+    def take(self, shared: Collection[choice.State] = ()) -> float:
+        """Seconds per sample of one step, its batch included. ``shared`` are states that the
+        process is in already; the change to another one is paid by a step that is not timed."""
+        states = [state for state in self.states if state not in shared]
+        with choice.entered(self.threads, states):
+            if states:
+                self._step()
+            return self._step() / self.size
+
+    def _step(self) -> float:
         import torch
 
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
         began = time.perf_counter()
         batch = next(self.left, None)
         if batch is None:
@@ -243,9 +250,7 @@ class Turns:
         self.trainer.step(*batch)
         if self.device.startswith("cuda"):
             torch.cuda.synchronize(self.device)
-        seconds = time.perf_counter() - began
-        torch.set_num_threads(before)
-        return seconds / self.size
+        return time.perf_counter() - began
 
 
 def in_turns(
@@ -266,19 +271,21 @@ def in_turns(
     rng = np.random.default_rng(seed)
     found: tuple[list[float], list[float]] = ([], [])
     pair = (before, after)
-    before.take()
-    while True:
-        for which in rng.permutation(2):
-            found[which].append(pair[which].take())
-        played = len(found[0])
-        ratio = stats.ratio(*found)
-        times = (time.perf_counter() - began) / seconds
-        vague = ratio.low < hopeless < ratio.value
-        over = played >= LEAST_ROUNDS and times > (2 if vague else 1)
-        best = max(np.divide(*found))
-        lost = any(played >= look and best < share * hopeless for look, share in LOOKS.items())
-        if played >= rounds or over or lost:
-            return ratio
+    shared = [state for state in before.states if state in after.states]
+    with choice.entered(None, shared):
+        before.take(shared)
+        while True:
+            for which in rng.permutation(2):
+                found[which].append(pair[which].take(shared))
+            played = len(found[0])
+            ratio = stats.ratio(*found)
+            times = (time.perf_counter() - began) / seconds
+            vague = ratio.low < hopeless < ratio.value
+            over = played >= LEAST_ROUNDS and times > (2 if vague else 1)
+            best = max(np.divide(*found))
+            lost = any(played >= look and best < share * hopeless for look, share in LOOKS.items())
+            if played >= rounds or over or lost:
+                return ratio
 
 
 def _samples(setup: Setup, samples: Samples) -> float:
