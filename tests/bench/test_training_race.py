@@ -161,7 +161,8 @@ def test_hasten_without_another_network_only_where_it_has_one() -> None:
     whitened = rows.ROWS["fashion-mnist"]
     assert same.runs(whitened)
     assert not same.runs(ROW)
-    assert same.changed(whitened) == {"speedups": {}}  # type: ignore[attr-defined]
+    assert same.changed(whitened) == {"speedups": {}, "without": []}  # type: ignore[attr-defined]
+    assert same.changed(rows.ROWS["cifar10"])["without"] == ["whitening"]  # type: ignore[attr-defined]
 
 
 def test_every_contender_names_what_it_follows() -> None:

@@ -60,11 +60,17 @@ def test_what_is_asked_for_is_used_and_noted() -> None:
         epochs=1,
         plan=False,
         speedups={"ema": {"decay": 0.5}, "channels_last": {}},
-        without=["resident", "label_smoothing"],
+        without=["resident", "kept_memory", "label_smoothing"],
     )
-    assert kept(run) == {"channels_last": True, "resident": False}
-    assert [row["why"] for row in run.record["plan"]] == ["as asked", "left out, as asked"]
+    assert kept(run) == {"channels_last": True, "resident": False, "kept_memory": False}
+    assert [row["why"] for row in run.record["plan"]] == ["as asked", *2 * ["left out, as asked"]]
     assert run.record["settings"]["speedups"] == {"ema": {"decay": 0.5}, "channels_last": {}}
+
+
+def test_what_the_recipe_lists_works_with_what_is_asked_for() -> None:
+    asked = {"bias_learning_rate": {"times": 2.0}}
+    run = hasten.train("cnn", "digits", epochs=4, plan=False, speedups=asked)
+    assert run.value > 0.5
 
 
 def test_a_network_is_made_for_its_speed_up_and_loads_again(tmp_path: Path) -> None:

@@ -9,23 +9,21 @@ from typing import Any
 
 from bench.training.contenders.ours import Ours
 from bench.training.rows import Row
-from hasten import plugin
+from hasten import plugin, recipes
 
 
 class OursSame(Ours):
     title = "Hasten, same network"
 
     def changed(self, row: Row) -> dict[str, Any]:
-        kept = {name: options for name, options in _asked(row).items() if not _rebuilds(name)}
-        return {**row.changed, "speedups": kept}
+        asked = row.changed.get("speedups", {})
+        kept = {name: options for name, options in asked.items() if not _rebuilds(name)}
+        listed = recipes.named(row.recipe).speedups
+        return {**row.changed, "speedups": kept, "without": [*filter(_rebuilds, listed)]}
 
     def runs(self, row: Row) -> bool:
-        return any(map(_rebuilds, _asked(row)))
-
-
-def _asked(row: Row) -> dict[str, Any]:
-    """The speed-ups of a row, with their options."""
-    return dict(row.changed.get("speedups", {}))
+        listed = recipes.named(row.recipe).speedups
+        return any(map(_rebuilds, {**listed, **row.changed.get("speedups", {})}))
 
 
 def _rebuilds(name: str) -> bool:

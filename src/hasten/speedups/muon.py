@@ -26,15 +26,19 @@ class Muon(Speedup):
     """For networks with hidden matrices or filters."""
 
     kind = "algorithm"
+    order = 60  # it is built around the optimiser that others have changed
     changes = "how hidden weights are updated"
     expected = "1.2 times fewer steps on CIFAR-10"
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
-        """``learning_rate`` and ``momentum`` of the hidden weights."""
+        """``learning_rate`` and ``momentum`` of the hidden weights. ``unit``: rows or filters are
+        kept at a mean length of 1, where normalisations follow: how far a step turns them then
+        depends on the learning rate alone."""
 
         learning_rate: float = 0.02
         momentum: float = 0.9
+        unit: bool = False
 
     def apply(self, setup: Setup, options: Any) -> Setup:
         def make(module: torch.nn.Module) -> torch.optim.Optimizer:
@@ -81,6 +85,8 @@ def both(  # noqa: C901  # it holds a class, which cannot stand outside: torch i
             pull = weight.grad.add(buffer, alpha=momentum).reshape(len(weight), -1)
             strength = max(1.0, pull.shape[0] / pull.shape[1]) ** 0.5
             update = orthogonal(pull).view_as(weight)
+            if options.unit:
+                weight.mul_(len(weight) ** 0.5 / weight.norm())
             weight.add_(update, alpha=-self.own["lr"] * strength)
 
         def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
@@ -112,8 +118,9 @@ def both(  # noqa: C901  # it holds a class, which cannot stand outside: torch i
 
 
 def _hidden(module: torch.nn.Module) -> list[torch.Tensor]:
-    """Matrices and filters but for the first and the last."""
-    return [p for p in module.parameters() if p.requires_grad and p.ndim > 1][1:-1]
+    """Matrices and filters but for the first, be it learned or not, and the last."""
+    weights = [p for p in module.parameters() if p.ndim > 1]
+    return [p for p in weights[1:-1] if p.requires_grad]
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
