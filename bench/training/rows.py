@@ -59,7 +59,7 @@ ROWS = {
             0.935,
             {"speedups": {"whitening": {}}},
         ),
-        Row("cifar10", "CIFAR-10, CNN", named("cifar10", 1000), "tapered", 0.925, epochs=14),
+        Row("cifar10", "CIFAR-10, CNN", named("cifar10", 1000), "tapered", 0.925, epochs=13),
         Row("motion", "Moving Fashion-MNIST, CNN + LSTM", clips.data, "video", 0.95),
         Row("crop", "Crop (UCR), LSTM", named("ucr:Crop"), "sequence", 0.7),
     )

@@ -32,10 +32,12 @@ class Whitening(Speedup):
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
-        """``pictures`` to look at; ``least``: what is added to every eigenvalue."""
+        """``pictures`` to look at; ``least``: what is added to every eigenvalue. ``bias``: whether
+        the layer's bias is learned, for which errors have to be traced back to its outputs."""
 
         pictures: int = 5000
         least: float = 5e-4
+        bias: bool = True
 
     def supports(self, setup: Setup, target: Facts) -> Verdict:
         layer = _first(setup.module)
@@ -55,6 +57,9 @@ class Whitening(Speedup):
             pictures = setup.peek(options.pictures)  # type: ignore[misc]  # supports has looked
             layer.weight.data.copy_(filters(pictures, layer.kernel_size, options.least))
             layer.weight.requires_grad_(False)
+            if layer.bias is not None and not options.bias:
+                layer.bias.data.zero_()
+                layer.bias.requires_grad_(False)
 
         return replace(setup, prepare=(fill, *setup.prepare))
 

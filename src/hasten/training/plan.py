@@ -26,9 +26,14 @@ from hasten.types import Ratio, Use
 
 ROUNDS, LEAST_ROUNDS = 24, 8
 """Of one trial: with eight, an interval of 95 % bears one round that something else disturbed."""
+EXACT_ROUNDS = 4
+"""Of one that changes no bit of the result: it stays unless it is slower, little depends on it."""
 LOOKS = {2: 0.8, 4: 1.0}
 """From so many rounds on a trial is left if every round shows less than this share of a gain that
 is worth it."""
+DECIDED_ROUNDS = 4
+"""From so many on it also ends where its interval lies on one side of that gain. Looking again and
+again makes more errors than 5 %; an error costs a little speed, and a look costs time for sure."""
 SHARE_OF_RUN = 0.08
 """What all trials together may take of the time that training is expected to take."""
 LEAST_SECONDS, MOST_SECONDS = 0.5, 6.0
@@ -189,10 +194,11 @@ class Planner:
         other.take()
         price = time.perf_counter() - opened
         limit = min(MOST_SECONDS, max(LEAST_SECONDS, self.share * run))
-        # What leaves every bit as it is stays where it shows no gain, so it is timed to the end.
-        hopeless = 0.0 if speedup.exact else speedup.worth
         before = Turns(setup, self.samples, self.seed)
-        ratio = in_turns(before, other, self.seed, limit, hopeless=hopeless)
+        if speedup.exact:
+            ratio = in_turns(before, other, self.seed, limit, rounds=EXACT_ROUNDS)
+        else:
+            ratio = in_turns(before, other, self.seed, limit, worth=speedup.worth)
         return Trial(Use.of(speedup.name, **options), changed, ratio, price)
 
     def _judged(self, speedup: Speedup, best: Trial, run: float) -> tuple[bool, str]:
@@ -259,13 +265,13 @@ def in_turns(
     seed: int,
     seconds: float,
     rounds: int = ROUNDS,
-    hopeless: float = 0.0,
+    worth: float | None = None,
 ) -> Ratio:
     """How many times faster ``after`` learns from a sample: steps in turns, their order by lot.
 
-    It ends after ``rounds``, or after so many seconds and at least ``LEAST_ROUNDS``; or, at one of
-    the ``LOOKS``, where every round so far is below its share of ``hopeless``. What looks like a
-    gain of ``hopeless`` or more but is not certain yet gets twice the time.
+    It ends after ``rounds``, or after so many seconds and at least ``LEAST_ROUNDS``. With ``worth``
+    it also ends where it is clear on which side of that gain it is (``LOOKS``, ``DECIDED_ROUNDS``),
+    and what looks like that gain or more but is not certain yet gets twice the time.
     """
     began = time.perf_counter()
     rng = np.random.default_rng(seed)
@@ -280,12 +286,17 @@ def in_turns(
             played = len(found[0])
             ratio = stats.ratio(*found)
             times = (time.perf_counter() - began) / seconds
-            vague = ratio.low < hopeless < ratio.value
+            vague = worth is not None and ratio.low < worth < ratio.value
             over = played >= LEAST_ROUNDS and times > (2 if vague else 1)
-            best = max(np.divide(*found))
-            lost = any(played >= look and best < share * hopeless for look, share in LOOKS.items())
-            if played >= rounds or over or lost:
+            if played >= rounds or over or (worth is not None and _clear(found, ratio, worth)):
                 return ratio
+
+
+def _clear(found: tuple[list[float], list[float]], ratio: Ratio, worth: float) -> bool:
+    """Whether the rounds so far tell on which side of ``worth`` a gain is."""
+    played, best = len(found[0]), max(np.divide(*found))
+    lost = any(played >= look and best < share * worth for look, share in LOOKS.items())
+    return lost or (played >= DECIDED_ROUNDS and not ratio.low <= worth <= ratio.high)
 
 
 def _samples(setup: Setup, samples: Samples) -> float:
