@@ -44,7 +44,7 @@ def tapered(
     shape: Sequence[int],
     outputs: int,
     *,
-    widths: Sequence[int] = (64, 192, 256),
+    widths: Sequence[int] = (64, 256, 256),
     momentum: float = 0.4,
     stem: Literal["learned", "whitening"] = "learned",
     patch: int = 2,

@@ -58,6 +58,12 @@ def triangle(share: float) -> float:
     return min(share / WARM_UP_SHARE, (1 - share) / (1 - WARM_UP_SHARE))
 
 
+def linear(share: float) -> float:
+    """Straight down to zero from the first step: for steps whose strength does not depend on the
+    gradient's, as Muon's, so that nothing has to warm up."""
+    return 1 - share
+
+
 def constant(share: float) -> float:
     """The same learning rate all the time."""
     return 1.0
@@ -66,6 +72,7 @@ def constant(share: float) -> float:
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "one-cycle": one_cycle,
     "triangle": triangle,
+    "linear": linear,
     "constant": constant,
 }
 
