@@ -62,6 +62,7 @@ CASES = {
     "fused_optimizer": Case(("mlp", "cnn")),
     "foreach_optimizer": Case(("mlp", "cnn")),
     "inductor": Case(("mlp", "cnn")),
+    "kept_memory": Case(("cnn", "tapered")),
     "batch_size": Case(("mlp", "cnn")),
     "gradient_checkpointing": Case(("cnn", "resnet")),
     "alternating_flip": Case(base={"flip": {}}),
