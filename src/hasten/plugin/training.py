@@ -103,6 +103,8 @@ class Speedup(Plugin):
     tried: ClassVar[bool | None] = None
     """Whether the planner times it; ``None``: if it is a systems one. Others are used on request
     or where a recipe lists them."""
+    needs_whole_batches: ClassVar[bool] = False
+    """Whether what it gains depends on the size of the batch."""
     worth: ClassVar[float] = 1.02
     """The least gain, at the interval's lower end, for which the planner keeps it."""
     saves_memory: ClassVar[bool] = False

@@ -29,6 +29,7 @@ class BatchSize(Speedup):
     order = 60
     tried = True
     worth = 1.10
+    needs_whole_batches = True
     changes = "samples per step, and the learning rate with them"
     expected = "1.1 to 1.5 times per sample; what is learned has to be looked at"
 

@@ -31,6 +31,7 @@ class KeptMemory(Speedup):
     kind = "system"
     order = 57
     exact = True
+    needs_whole_batches = True
     changes = "who holds memory between two steps"
     expected = "1.0 to 1.3 times"
 

@@ -34,13 +34,15 @@ is worth it."""
 DECIDED_ROUNDS = 4
 """From so many on it also ends where its interval lies on one side of that gain. Looking again and
 again makes more errors than 5 %; an error costs a little speed, and a look costs time for sure."""
-SHARE_OF_RUN = 0.08
+SHARE_OF_RUN = 0.05
 """What all trials together may take of the time that training is expected to take."""
 LEAST_SECONDS, MOST_SECONDS = 0.5, 6.0
+PART_SECONDS, LEAST_PART = 0.25, 64
+"""A step that takes longer is timed on a part of its batch, of so many samples at least."""
 BUDGET_SHARE = 0.9
 """The rest is for judging every epoch."""
 TIMES_ITS_COST = 10.0
-"""A speed-up with a price is tried if the run takes this many times as long."""
+"""A speed-up with a price is tried in a run this many times as long as planning then has taken."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Planner:
         self.samples, self.seed, self.target, self.say = samples, seed, target, say
         self.asked, self.without = dict(asked or {}), without
         self.rows: list[Row] = []
-        self.sample_seconds = 0.0
+        self.sample_seconds, self.rough = 0.0, False
         self.share = SHARE_OF_RUN
 
     def measured(self, setup: Setup) -> Setup:
@@ -105,8 +107,22 @@ class Planner:
         left = self._left(_tried())
         self.share = SHARE_OF_RUN / max(1, len(left))
         for speedup in left:
+            if speedup.costs:
+                self._look_again(setup)
             setup = self._try(speedup, setup)
+        self._look_again(setup)
         return setup
+
+    def _look_again(self, setup: Setup) -> None:
+        """What a sample takes, where a part of a batch told only what is faster."""
+        if self.rough:
+            self.sample_seconds = self._seconds_per_sample(setup)
+            self.rough = False
+
+    @property
+    def spent(self) -> float:
+        """Seconds of all trials so far."""
+        return sum(row.seconds for row in self.rows)
 
     def within(self, setup: Setup, seconds: float) -> Setup:
         """The setup with as many epochs as a budget allows: the schedule ends with it."""
@@ -145,8 +161,10 @@ class Planner:
 
     def _seconds_per_sample(self, setup: Setup) -> float:
         turns = Turns(setup, self.samples, self.seed)
+        began = time.perf_counter()
         turns.take()
-        return min(turns.take() for _ in range(3))
+        times = 3 if time.perf_counter() - began < LEAST_SECONDS else 1
+        return min(turns.take() for _ in range(times))
 
     def _try(self, speedup: Speedup, setup: Setup) -> Setup:
         """One speed-up with all options worth trying: the setup to go on with."""
@@ -163,6 +181,7 @@ class Planner:
         kept, why = self._judged(speedup, best, run)
         self._note(speedup, best.use, best.ratio, kept, why, spent)
         if kept:
+            self.rough |= self._part() < setup.batch and not speedup.needs_whole_batches
             self.sample_seconds /= best.ratio.value
         return best.setup if kept else setup
 
@@ -170,9 +189,10 @@ class Planner:
         """Every set of options that works, timed, and why the last of the others does not."""
         trials, failed = [], ""
         try:
-            if speedup.costs and run < TIMES_ITS_COST * speedup.typical_seconds:
+            if speedup.costs and run < TIMES_ITS_COST * (self.spent + speedup.typical_seconds):
                 raise Unsupported(
-                    f"it takes about {speedup.typical_seconds:.0f} s, the whole run {run:.0f} s"
+                    f"trying takes about {speedup.typical_seconds:.0f} s after {self.spent:.0f} s "
+                    f"of planning, the whole run {run:.0f} s"
                 )
             space = list(speedup.space(setup, self.target))
         except (HastenError, RuntimeError) as error:
@@ -189,22 +209,28 @@ class Planner:
     ) -> Trial:
         """One set of options against the setup as it is; ``run`` seconds say how long to take."""
         changed = speedup(setup, self.target, options)
+        most = None if speedup.needs_whole_batches else self._part()
         opened = time.perf_counter()
-        other = Turns(changed, self.samples, self.seed)
+        other = Turns(changed, self.samples, self.seed, most)
         other.take()
         price = time.perf_counter() - opened
         limit = min(MOST_SECONDS, max(LEAST_SECONDS, self.share * run))
-        before = Turns(setup, self.samples, self.seed)
+        before = Turns(setup, self.samples, self.seed, most)
         if speedup.exact:
             ratio = in_turns(before, other, self.seed, limit, rounds=EXACT_ROUNDS)
         else:
             ratio = in_turns(before, other, self.seed, limit, worth=speedup.worth)
         return Trial(Use.of(speedup.name, **options), changed, ratio, price)
 
+    def _part(self) -> int:
+        """How many samples of a batch a step is timed on."""
+        fit = max(1, int(PART_SECONDS / self.sample_seconds))
+        return max(LEAST_PART, 1 << fit.bit_length() - 1)
+
     def _judged(self, speedup: Speedup, best: Trial, run: float) -> tuple[bool, str]:
         """Whether it is kept, and why. What changes no bit stays unless it is slower."""
         ratio = best.ratio
-        if ratio.value < 1 if speedup.exact else ratio.low < speedup.worth:
+        if ratio.high < 1 if speedup.exact else ratio.low < speedup.worth:
             return False, "no clear gain"
         if ratio.low < 1:
             return True, "not slower, and every bit stays as it is"
@@ -221,12 +247,13 @@ class Planner:
 
 
 class Turns:
-    """A setup made real, one step at a time. Its steps are thrown away."""
+    """A setup made real, one step at a time. Its steps are thrown away. ``most``: how many samples
+    of a batch they take."""
 
-    def __init__(self, setup: Setup, samples: Samples, seed: int) -> None:
+    def __init__(self, setup: Setup, samples: Samples, seed: int, most: int | None = None) -> None:
         self.threads, self.states, self.device = setup.threads, setup.states, setup.device
         self.trainer = Trainer(setup, samples, seed)
-        self.size = min(setup.batch, len(samples))
+        self.size = min(setup.batch, len(samples), most or setup.batch)
         order = np.random.default_rng(seed).permutation(len(samples))
         count = max(1, min(len(samples) // self.size, ROUNDS + 4))
         batches = [order[start * self.size : (start + 1) * self.size] for start in range(count)]
@@ -285,18 +312,23 @@ def in_turns(
                 found[which].append(pair[which].take(shared))
             played = len(found[0])
             ratio = stats.ratio(*found)
-            times = (time.perf_counter() - began) / seconds
+            spent = time.perf_counter() - began
             vague = worth is not None and ratio.low < worth < ratio.value
-            over = played >= LEAST_ROUNDS and times > (2 if vague else 1)
-            if played >= rounds or over or (worth is not None and _clear(found, ratio, worth)):
+            over = played >= LEAST_ROUNDS and spent > seconds * (2 if vague else 1)
+            clear = worth is not None and _clear(found, ratio, worth, spent)
+            if played >= rounds or over or clear:
                 return ratio
 
 
-def _clear(found: tuple[list[float], list[float]], ratio: Ratio, worth: float) -> bool:
-    """Whether the rounds so far tell on which side of ``worth`` a gain is."""
+def _clear(
+    found: tuple[list[float], list[float]], ratio: Ratio, worth: float, spent: float
+) -> bool:
+    """Whether the rounds so far tell on which side of ``worth`` a gain is. Where rounds are short
+    there is time for all of them."""
     played, best = len(found[0]), max(np.divide(*found))
     lost = any(played >= look and best < share * worth for look, share in LOOKS.items())
-    return lost or (played >= DECIDED_ROUNDS and not ratio.low <= worth <= ratio.high)
+    enough = played >= (DECIDED_ROUNDS if spent > LEAST_SECONDS else LEAST_ROUNDS)
+    return lost or (enough and not ratio.low <= worth <= ratio.high)
 
 
 def _samples(setup: Setup, samples: Samples) -> float:
