@@ -131,7 +131,9 @@ def _section(row: Row, some: Sequence[Line]) -> str:
         for line in some
     ]
     text = "\n".join("| " + " | ".join(cells) + " |" for cells in body)
-    return f"## {row.title}: {100 * row.target:.1f} %\n\n{text}\n"
+    alone = all(line.contender.own for line in some)
+    note = "\nNo other contender has been run on this row yet.\n" if alone else ""
+    return f"## {row.title}: {100 * row.target:.1f} %\n\n{text}\n{note}"
 
 
 def _times(taken: np.ndarray, ours: np.ndarray) -> str:

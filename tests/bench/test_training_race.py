@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,12 +149,23 @@ def test_the_table_has_every_seed_and_the_interval(
     assert "| Hasten | 91.00 % (91.00, 91.00, 91.00) | 5 | 10 s | 9 s |  |" in told
     lightning = next(line for line in told.splitlines() if "Lightning" in line)
     assert "| 30 s | 29 s | 3.01x [2.31, 3.91]" in lightning
+    assert "No other contender" not in told
 
 
 def test_below_the_target_is_said(results: Path) -> None:
     result = {"epochs": 5, "seconds": 9.0, "warm": 8.0, "accuracy": 0.89}
     train.write(results / "row" / "ours-0.json", result)
-    assert "**below the target**" in standing.table(results, [ROW])
+    told = standing.table(results, [ROW])
+    assert "**below the target**" in told
+    assert "No other contender has been run on this row yet." in told
+
+
+def test_a_number_of_epochs_may_be_the_rows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "child", Runs({}))
+    train.tune(replace(ROW, epochs=7.5), contenders.get("ours"), 60.0)
+    schedule = train.read(results / "row" / "ours.schedule.json")
+    assert schedule is not None
+    assert schedule["epochs"] == 7.5
 
 
 def test_hasten_without_another_network_only_where_it_has_one() -> None:

@@ -113,6 +113,65 @@ def test_what_cannot_pay_for_itself_is_not_tried(monkeypatch: pytest.MonkeyPatch
     assert "the whole run" in rows["dear"].why
 
 
+class Cheap(Dear):
+    called = "cheap"
+    typical_seconds = 1e-3
+
+
+def test_what_planning_took_counts_with_the_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, rows = planned(monkeypatch, Faster(), Cheap())
+    assert not rows["cheap"].kept
+    assert "of planning, the whole run" in rows["cheap"].why
+
+
+class Equal(_Made):
+    """Changes nothing at all."""
+
+    called = "equal"
+    exact = True
+
+    def apply(self, setup: Setup, options: Any) -> Setup:
+        return replace(setup, clip=None)
+
+
+def test_what_changes_no_bit_stays_unless_it_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, rows = planned(monkeypatch, Equal())
+    assert rows["equal"].kept
+
+
+class Widths(_Made):
+    """Notes how many samples its steps take."""
+
+    called = "widths"
+    seen: list[int]
+
+    def apply(self, setup: Setup, options: Any) -> Setup:
+        def look(inputs: Any) -> Any:
+            self.seen.append(len(inputs))
+            return inputs
+
+        return replace(setup, place=(*setup.place, look))
+
+
+def long_steps(monkeypatch: pytest.MonkeyPatch, speedup: Widths) -> set[int]:
+    """The sizes of the batches that a speed-up is timed on, where a whole one takes too long."""
+    monkeypatch.setattr(plan, "PART_SECONDS", 1e-6)
+    monkeypatch.setattr(plan, "LEAST_PART", 8)
+    speedup.seen = []
+    planned(monkeypatch, speedup)
+    return set(speedup.seen)
+
+
+def test_long_steps_are_timed_on_a_part_of_their_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert long_steps(monkeypatch, Widths()) == {8}
+
+
+def test_what_depends_on_the_batch_is_timed_on_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Widths()
+    monkeypatch.setattr(Widths, "needs_whole_batches", True)
+    assert long_steps(monkeypatch, whole) == {16}
+
+
 class Sleeps(_Made):
     """Takes as long as its option says."""
 
