@@ -72,8 +72,8 @@ ENGLISH: Words = {
     "no training": "The training race has not been run yet: `make bench-train` fills this table.",
     "training": "Time from raw arrays to a test accuracy that was fixed before, planning and "
     "compiling included, mean over the runs so far. All train the same network on the same "
-    'samples; only where "Hasten, same network" stands beside it, "Hasten" has one more layer, '
-    "a whitening whose filters are not learned. Numbers of epochs were fixed on other seeds. "
+    'samples; only "Hasten" has one more layer, a whitening whose filters are not learned, and '
+    '"Hasten, same network" goes without it. Numbers of epochs were fixed on other seeds. '
     "Every seed and the rules: [bench/results/training.md](bench/results/training.md).",
     "trained": "task",
     "contender": "contender",
@@ -123,8 +123,8 @@ CHINESE: Words = {
     "duel": "倍数（95 % 区间）",
     "no training": "训练对比赛尚未运行：`make bench-train` 会填写此表。",
     "training": "从原始数组到事先固定的测试准确率所需的时间，含规划与编译，为迄今各次运行的平均。"
-    "所有参赛者在相同样本上训练相同网络；仅当旁边另有“Hasten, same network”一行时，"
-    "“Hasten”一行多一个滤波器不参与学习的白化层。各自的轮数在其他种子上确定。"
+    "所有参赛者在相同样本上训练相同网络；仅“Hasten”多一个滤波器不参与学习的白化层，"
+    "“Hasten, same network”没有这一层。各自的轮数在其他种子上确定。"
     "每个种子的结果与规则见 "
     "[bench/results/training.md](bench/results/training.md)。",
     "trained": "任务",

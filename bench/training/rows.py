@@ -19,8 +19,8 @@ from hasten.types import Data
 class Row:
     """``recipe`` names the network that all contenders train, with the recipe's own numbers;
     ``changed`` is what Hasten trains it with instead; ``target`` is test accuracy, 0 to 1.
-    ``epochs`` is what Hasten trains where there is time for more than the fewest that are enough;
-    it was fixed on a tuning seed."""
+    ``epochs`` is what Hasten trains where the goal is a time, not the fewest epochs; it was chosen
+    before the race, after runs on a tuning seed."""
 
     name: str
     title: str
