@@ -20,7 +20,8 @@ HEAD = """# Training race
 Time to a test accuracy that was fixed before. All train the same network on the same samples; only
 "Hasten" has one more layer, a whitening whose filters are not learned, and "Hasten, same network"
 goes without it. The number of epochs is the lowest that went 0.1 points beyond the target on other
-seeds; those with the same optimiser, batch, schedule and loss share that number. On CIFAR-10, whose
+seeds, or the next higher one where that missed the target in the race; those with the same
+optimiser, batch, schedule and loss share that number. On CIFAR-10, whose
 goal is a time of eight minutes, Hasten's was chosen after a run of 8 epochs on seed 100. One that
 takes six times as long as Hasten is stopped. Intervals are Welch's, 95 %, of logarithms. "Cold"
 counts everything from raw arrays to trained weights: preparing data, planning, compiling; "warm"

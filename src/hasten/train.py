@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hasten import data as sources
 from hasten import metrics, plugin
 from hasten.errors import BadInput
@@ -27,14 +25,14 @@ from hasten.search.settings import seconds
 from hasten.training import choice, coreset, folds
 from hasten.training.answers import answers
 from hasten.training.checkpoints import Checkpoints
+from hasten.training.ending import Ending, Fold
 from hasten.training.facts import machine
-from hasten.training.fit import OUTPUT, Fit, Learned, Stopped
+from hasten.training.fit import Fit, Stopped, measured
 from hasten.training.folder import CHECKPOINTS, RunFolder
-from hasten.training.judged import judged
+from hasten.training.parts import content
 from hasten.training.plain import plain_setup
 from hasten.training.plan import Planner
 from hasten.training.profile import time_split
-from hasten.training.samples import Samples
 from hasten.training.settings import TrainSettings
 from hasten.training.task import Task, read
 from hasten.training.told import reduction_line
@@ -45,6 +43,8 @@ if TYPE_CHECKING:
 
     from hasten.training.loop import Trainer
 
+LOOKED_AT = 2
+"""Samples that the metric is tried on before anything is learned."""
 METRICS = {"classification": "accuracy", "multilabel": "f1", "regression": "mse"}
 
 
@@ -120,19 +120,20 @@ class _Training:
         earlier = self._earlier(folder)
         with self._torch_as_asked():
             self.task = read(self.what, self.what_data, self.settings)
+            self.learned = plain_setup(self.task, self.settings, self.device)
             self.metric = self._metric()
-            plain, self.loss = plain_setup(self.task, self.settings, self.device)
+            self._tell()
             if folder is None:
-                return self._train(plain, None, None)
+                return self._train(None, None)
             with folder.held():
                 self._check_folder(folder)
                 try:
-                    return self._train(plain, folder, earlier)
+                    return self._train(folder, earlier)
                 except Stopped as stopped:
                     where = f"Go on with --resume -o {folder.path}."
                     raise Stopped(f"{stopped} {where}") from None
 
-    def _train(self, plain: Setup, folder: RunFolder | None, earlier: dict[str, Any] | None) -> Run:
+    def _train(self, folder: RunFolder | None, earlier: dict[str, Any] | None) -> Run:
         """Plan, fit, test."""
         from hasten.training.loop import Trainer
 
@@ -148,17 +149,18 @@ class _Training:
         if self.settings.resume:
             for checkpoints in filter(None, kept):
                 checkpoints.last()  # refuses what belongs to another run, before anything is done
-        setup, plan = self._plan(plain, earlier)
+        setup, plan = self._plan(self.learned.setup, earlier)
         record = self._record(plan, setup.epochs)
         if folder is not None:
-            folder.write_record(record)
+            # What a run that has ended found stays until it is found anew.
+            folder.write_record({**(earlier or {}), **record})
         with choice.entered(setup.threads, setup.states):
             trainer = Trainer(setup, tasks[0].samples, self.settings.seed)
             learned = [
                 fit.run()
                 for fit in self._fits(trainer, tasks, list(zip(places, kept, strict=True)))
             ]
-            return self._finish(trainer, list(zip(tasks, learned, strict=True)), folder, record)
+            return self._finish(trainer, list(map(Fold, tasks, learned)), folder, record)
 
     # --- what is asked ---
 
@@ -192,7 +194,7 @@ class _Training:
             asked = found["asked"]
             self.what = asked["recipe"] if self.what is None else self.what
             self.what_data = asked["data"] if self.what_data is None else self.what_data
-            self.settings = self.settings.like({**found["settings"], "target": asked.get("target")})
+            self.settings = self.settings.like({**found["settings"], **asked})
         elif folder is not None:
             self._check_folder(folder)
         if self.what_data is None:
@@ -215,7 +217,25 @@ class _Training:
         name = self.settings.metric or METRICS.get(task)
         if name is None:
             raise BadInput(f"Cannot judge labels with task '{task}'. Name a metric with --metric.")
-        return metrics.named(name)
+        metric = metrics.named(name)
+        if metric.compares:
+            raise BadInput(
+                f"Cannot judge a training by '{name}': it compares a model with another one. Name "
+                f"{', '.join(METRICS.values())} or one of your own with --metric."
+            )
+        if self.learned.setup.loss_name == "bce" and metric.threshold is None:
+            metric = replace(metric, threshold=0.0)  # of logits
+        first = self.task.samples.take(self.task.parts.validation[:LOOKED_AT])
+        measured(metric, answers(copy.deepcopy(self.task.module).eval(), first), first)
+        return metric
+
+    def _tell(self) -> None:
+        """What was chosen, before it takes time."""
+        task = self.task
+        if self.what is None:
+            self.progress.note(f"recipe {task.recipe.name}: the samples are {task.recipe.takes}")
+        for name, why in self.learned.left.items():
+            self.progress.note(f"without {name}, which the recipe lists: {why}")
 
     # --- what is learned, once or fold by fold ---
 
@@ -223,8 +243,15 @@ class _Training:
         """The task, or one for each fold."""
         if self.settings.folds is None:
             return [self.task]
+        settings = self.settings
         parts = folds.divide_folds(
-            self.task.data, self.task.parts, self.settings.folds, self.settings.seed
+            self.task.data,
+            self.task.parts,
+            self.settings.folds,
+            settings.seed,
+            settings.clean,
+            settings.near_copies,
+            settings.keep,
         )
         return [self.task.divided(one) for one in parts]
 
@@ -258,6 +285,8 @@ class _Training:
             fit.spent = spent
             if settings.resume and fit.resume():
                 self.progress.doing(f"going on from step {trainer.done} of {trainer.total}")
+            elif settings.resume and number == 1:
+                self.progress.note("no whole checkpoint was found: the run begins anew")
             try:
                 yield fit
             finally:
@@ -283,6 +312,7 @@ class _Training:
             self.progress.doing,
             self.settings.speedups,
             self.settings.without or (),
+            trainings=self.settings.folds or 1,
         )
         measure = self.settings.plan and not self.settings.deterministic
         planned = planner.measured(setup) if measure else planner.unmeasured(setup)
@@ -309,14 +339,16 @@ class _Training:
             "asked": {
                 "recipe": self.what if isinstance(self.what, str) else task.recipe.name,
                 "data": self.what_data if isinstance(self.what_data, str) else None,
-                "target": self.settings.target,
+                **self.settings.changeable(),
             },
             "recipe": task.recipe.to_json(),
             "settings": self.settings.identity(),
-            "loss": self.loss,
+            "loss": self.learned.setup.loss_name,
+            "learned": self.learned.to_json(),
             "metric": self.metric.name,
             "data": {
                 "name": data.name,
+                "content": content(data),
                 "parts": task.parts.facts(),
                 "task": data.task,
                 "reduction": self.reduction,
@@ -335,61 +367,26 @@ class _Training:
     def _finish(
         self,
         trainer: Trainer,
-        found: list[tuple[Task, Learned]],
+        found: list[Fold],
         folder: RunFolder | None,
         record: dict[str, Any],
     ) -> Run:
         """The best weights, the test part read once, and the record of it all."""
-        model = trainer.setup.module
-        sign = 1 if self.metric.higher_is_better else -1
-        chosen = max(range(len(found)), key=lambda number: sign * found[number][1].best)
-        tested = [self._tested(model, task, learned) for task, learned in found]
-        task, learned = found[chosen]
-        model.load_state_dict(learned.weights)
-        test = task.samples.take(task.parts.test)
-        value, outputs = tested[chosen]
-        record |= {
-            "best": learned.best,
-            "target": self.settings.target,
-            "reached_seconds": learned.reached,
-            "test": {"value": value, "n": len(test)},
-            "normalisation": {name: n.to_json() for name, n in task.data.normalisation.items()},
-            "steps": sum(one.steps for _, one in found),
-            "seconds": time.monotonic() - self.began,
-        }
-        if self.settings.folds is not None:
-            record["fold"] = chosen + 1
-            record["data"]["parts"] = task.parts.facts()
-            record["folds"] = [
-                {"n": len(task.parts.validation), "test": value, **learned.facts()}
-                for (task, learned), (value, _) in zip(found, tested, strict=True)
-            ]
-            middle, low, high = folds.mean([learned.best for _, learned in found])
-            record["cross_validation"] = {"mean": middle, "low": low, "high": high}
-        if self.settings.tta:
-            record["test"]["tta"] = self._value(answers(model, test, mirrored=True), test)
-        figures, examples = judged(task.data.task, outputs, test)
-        record |= figures
-        record["schedule"] = trainer.schedule()
+        began = time.monotonic()
+        ending = Ending(trainer, found, self.metric, self.settings, self.device)
+        chosen, facts = ending.facts()
+        record |= facts
+        record["data"]["parts"] = found[chosen].task.parts.facts()
+        if unusable := record["test"].get("unusable"):
+            count = record["test"]["n"]
+            self.progress.note(f"{unusable} of {count} test samples got no number for an answer")
+        # Those of earlier processes count, where the run was resumed.
+        record["seconds"] = sum(fold.learned.seconds for fold in found) + time.monotonic() - began
+        model, epochs = ending.model, found[chosen].learned.epochs
         if folder is not None:
             record["time_split"] = time_split(trainer)
-            if missing := folder.finish(record, model.state_dict(), learned.epochs, examples):
+            if missing := folder.finish(record, model.state_dict(), epochs, ending.examples):
                 self.progress.note(missing)
-        inputs, _ = test.batch(np.arange(1))
-        model.example_input_array = tuple(inputs)  # type: ignore[assignment]
+        ending.hand_over(found[chosen].task)
         place = None if folder is None else folder.path
-        return Run(model, task.data, record, place, learned.epochs)
-
-    def _tested(
-        self, model: torch.nn.Module, task: Task, learned: Learned
-    ) -> tuple[float, np.ndarray]:
-        """The metric on the test part, and the outputs."""
-        model.load_state_dict(learned.weights)
-        model.eval().requires_grad_(False)
-        test = task.samples.take(task.parts.test)
-        outputs = answers(model, test)
-        return self._value(outputs, test), outputs
-
-    def _value(self, outputs: np.ndarray, samples: Samples) -> float:
-        rows = self.metric.statistics({OUTPUT: outputs}, None, samples.targets[samples.rows])
-        return float(self.metric.value(np.nansum(rows, axis=0)))
+        return Run(model, found[chosen].task.data, record, place, epochs)

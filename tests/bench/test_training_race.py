@@ -137,6 +137,32 @@ def test_one_that_is_stopped_is_not_run_on_other_seeds(
     assert (line.times, line.seconds("seconds")) == ("> 6x", "> 300 s")
 
 
+def test_one_that_misses_the_target_races_again_for_longer(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lucky = {5: 0.8, 6: 0.95}
+    runs = raced(monkeypatch, {"accelerate": lucky, "lightning": lucky})
+    lucky.update({6: 0.89, 7: 0.9})
+    train.race(ROW, [contenders.get("accelerate")])
+    raced_for = [epochs for _, seed, epochs in runs.asked if seed in (0, 1, 2)]
+    assert raced_for == [6, 6, 6, 7, 7, 7]
+    assert schedule(results, "accelerate") == 7
+    kept = train.read(train.schedule_path(ROW, contenders.get("accelerate")))
+    assert kept is not None
+    assert kept["missed"] == {"6": [0.89, 0.89, 0.89]}
+    line = next(one for one in standing.lines(results, ROW) if one.contender.name == "accelerate")
+    assert (line.reached, line.epochs) == (True, "7")
+
+
+def test_epochs_that_are_the_rows_stay(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed = replace(ROW, epochs=5)
+    runs = Runs({"ours": {5: 0.89}})
+    monkeypatch.setattr(train, "child", runs)
+    train.tune(fixed, contenders.get("ours"), 60.0)
+    train.race(fixed, [contenders.get("ours")])
+    assert [epochs for _, _, epochs in runs.asked] == [5] * 5
+
+
 def test_the_table_has_every_seed_and_the_interval(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

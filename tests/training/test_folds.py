@@ -106,7 +106,9 @@ torch = pytest.importorskip("torch", reason="needs torch")
 
 import hasten  # noqa: E402
 from hasten.progress import TrainingProgress  # noqa: E402
+from hasten.speedups.whitening import filters  # noqa: E402
 from hasten.training.fit import Stopped  # noqa: E402
+from hasten.training.samples import Samples  # noqa: E402
 
 ASKED: dict[str, Any] = {"folds": 3, "epochs": 4, "batch": 16, "deterministic": True}
 
@@ -172,6 +174,30 @@ def test_stopped_in_a_fold_it_goes_on_there(tmp_path: Path) -> None:
         assert one["test"] == other["test"]
     state = whole.model.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in run.model.state_dict().items())
+
+
+def test_what_is_computed_from_samples_is_of_the_folds_own() -> None:
+    """Filters that whiten come from the pictures that a fold learns from, not from those on which
+    it is judged."""
+    asked = {"folds": 2, "epochs": 0.1, "plan": False, "speedups": {"whitening": {}}}
+    run = hasten.train("cnn", "digits", **asked)
+    ((_, array),) = run.data.inputs.items()
+    ((_, scale),) = run.data.normalisation.items()
+    labels = np.asarray(run.data.labels)
+    samples = Samples((array,), (scale,), labels, run.data.splits["train"])
+    layer = run.model[0]
+    wanted = filters(samples.peek(5000), layer.kernel_size, 5e-4)
+    torch.testing.assert_close(layer.weight, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_share_is_kept_of_every_folds_own_training_part() -> None:
+    found = data()
+    whole = divide_folds(found, divide(found, 0), 3, 0)
+    kept = divide_folds(found, divide(found, 0, keep=0.5), 3, 0, keep=0.5)
+    for one, other in zip(whole, kept, strict=True):
+        assert np.array_equal(one.validation, other.validation)
+        assert other.dropped == len(one.train) - len(other.train) > 0
+        assert len(other.train) == pytest.approx(len(one.train) / 2, abs=2)
 
 
 @pytest.mark.parametrize("count", [1, 0, -2])

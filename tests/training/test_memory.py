@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs torch")
+
+from hasten.training.samples import Samples
 
 SMALL, LARGE = 4_000, 130_000
 HELD = 600
@@ -80,3 +83,18 @@ def test_a_set_larger_than_the_limit_trains_within_it(tmp_path: Path) -> None:
     assert after["mean"] == pytest.approx([0.5] * 3, abs=0.01)
     grown = (after["highest"] - before["highest"]) / MIB
     assert grown < MOST_MIB, f"{grown:.0f} MiB more than for {SMALL} samples"
+
+
+def test_a_batch_of_what_is_not_aligned_is_all_that_is_read(tmp_path: Path) -> None:
+    """Numbers in an ``.npz`` begin at any byte; NumPy's ``take`` copies the whole of such a map."""
+    count = 50_000
+    path = tmp_path / "numbers.bin"
+    np.zeros(3 + 4 * 100 * count, np.uint8).tofile(path)
+    array = np.memmap(path, np.float32, "r", offset=3, shape=(count, 100))
+    assert not array.flags.aligned
+    samples = Samples((array,), (None,), np.zeros(count, np.int64), np.arange(count))
+    tracemalloc.start()
+    samples.batch(np.arange(64))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < array.nbytes / 10

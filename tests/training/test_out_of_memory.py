@@ -11,7 +11,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch")
 
 import hasten  # noqa: E402
+from hasten.errors import Unsupported  # noqa: E402
 from hasten.progress import TrainingProgress  # noqa: E402
+from hasten.training.answers import answers  # noqa: E402
+from hasten.training.samples import Samples  # noqa: E402
 
 
 class Notes(TrainingProgress):
@@ -54,5 +57,32 @@ def test_the_gradient_stays_that_of_the_whole_batch(tmp_path: Path) -> None:
 
 
 def test_it_ends_where_not_even_one_sample_fits(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="can't allocate memory"):
+    with pytest.raises(
+        Unsupported, match="Memory runs out even where a batch is taken in 64 parts"
+    ):
         hasten.train(tight(0), data(tmp_path), epochs=1, batch=32, plan=False)
+
+
+def test_the_planner_finds_parts_that_fit(tmp_path: Path) -> None:
+    """Planning takes steps, too, before anything is learned."""
+    run = hasten.train(tight(8), data(tmp_path), epochs=1, batch=32)
+    assert run.record["steps"] == 4
+
+
+def test_answers_are_asked_for_in_smaller_parts() -> None:
+    asked: list[int] = []
+
+    class Small(torch.nn.Linear):
+        def forward(self, x: Any) -> Any:
+            asked.append(len(x))
+            if len(x) > 7:
+                raise RuntimeError("CUDA out of memory.")
+            return super().forward(x)
+
+    x = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
+    samples = Samples((x,), (None,), np.zeros(50, np.int64), np.arange(50))
+    module = Small(2, 2).eval()
+    found = answers(module, samples, batch=20)
+    assert asked[:4] == [20, 10, 5, 5]
+    expected = torch.nn.functional.linear(torch.from_numpy(x), module.weight, module.bias)
+    np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-6)

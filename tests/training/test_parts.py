@@ -64,6 +64,33 @@ def test_copies_across_parts_are_counted_and_left_out_when_asked() -> None:
     assert len(divide(twice, 0, clean=True).train) == 95
 
 
+def test_small_classes_share_a_part() -> None:
+    """Three samples of each of 100 classes: rounding each class's share would leave one test
+    sample."""
+    found = data(300, labels=np.arange(300) % 100)
+    parts = divide(found, seed=0)
+    assert (len(parts.test), len(parts.validation)) == (45, 30)
+    assert np.bincount(np.arange(300)[parts.test] % 100).max() == 1
+
+
+def test_copies_of_test_in_validation_and_within_training() -> None:
+    made = data(
+        splits={
+            "train": np.arange(100),
+            "validation": np.arange(100, 150),
+            "test": np.arange(150, 200),
+        }
+    )
+    array = made.inputs["x"]
+    array[100:103] = array[150:153]
+    array[10:14] = array[9]
+    parts = divide(made, 0)
+    assert (parts.copies, parts.held_copies, parts.repeated) == (0, 3, 4)
+    clean = divide(made, 0, clean=True)
+    assert (len(clean.train), len(clean.validation)) == (96, 47)
+    assert 9 in clean.train
+
+
 def test_near_copies_are_found_only_when_asked_for() -> None:
     rng = np.random.default_rng(0)
     array = np.kron(rng.integers(0, 256, (60, 1, 8, 8)), np.ones((3, 3))).astype(np.uint8)

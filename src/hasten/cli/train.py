@@ -53,6 +53,17 @@ def command(
         str | None, typer.Option(help="accuracy, top5, f1, mse, mae or package.module:function.")
     ] = None,
     budget: Annotated[str | None, typer.Option(help="Stop after this: 90s, 5m, 1h.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="one-cycle, triangle, linear or constant.")
+    ] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="Largest length of the gradient of all weights together.")
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(help="Take every batch in so many parts: less memory, same result."),
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after this many epochs without a better one.")
     ] = None,
@@ -131,6 +142,10 @@ def command(
                 loss=loss,
                 metric=metric,
                 budget=budget,
+                optimizer=optimizer,
+                schedule=schedule,
+                clip=clip,
+                accumulate=accumulate,
                 patience=patience,
                 folds=folds,
                 seed=seed,

@@ -14,12 +14,17 @@ def understood(data: Data) -> Data:
     """``data`` with a task for its labels, told from their dtype and shape.
 
     ``(n,)`` or ``(n, 1)`` whole numbers are classes; rows with exactly one 1 are one-hot classes;
-    other rows of 0/1 are several labels at once; anything else is a regression target. Whole
-    numbers with more axes keep an empty task: only the user's own metric can read them.
+    other rows of 0/1, floats as well, are several labels at once; anything else is a regression
+    target. Whole numbers with more axes keep an empty task: only the user's own metric can read
+    them.
     """
     if data.labels is None or data.task:
         return data
     labels = data.labels
+    table = labels.ndim == 2 and labels.shape[1] > 1
+    if labels.dtype.kind == "f" and table and np.isin(labels, (0, 1)).all():
+        labels = labels.astype(np.int64)
+        data = replace(data, labels=labels)
     if labels.dtype.kind == "f" or labels.ndim == 0:
         return replace(data, task="regression")
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -41,7 +46,7 @@ def fit_labels(data: Data, spec: Spec) -> Data:
     """``data`` with labels, task and class names as the model has them, or ``BadData``."""
     if data.labels is None:
         return replace(data, classes=data.classes or spec.labels)
-    if spec.task == "regression" and data.task == "classification":
+    if spec.task == "regression" and data.task in ("classification", "multilabel"):
         note = "Whole-number labels are read as regression targets, the model's task."
         targets = data.labels.astype(np.float32)
         data = replace(data, labels=targets, task="regression", notes=(*data.notes, note))

@@ -111,15 +111,21 @@ class _Order:
         self.labels = data.labels if balanced else None
 
     def __call__(self, pool: np.ndarray) -> np.ndarray:
-        pool = self.rng.permutation(pool)
-        if self.labels is None:
-            return pool
-        by_class = pool[np.argsort(self.labels[pool], kind="stable")]
-        _, starts, counts = np.unique(self.labels[by_class], return_index=True, return_counts=True)
-        # The k-th of a class's m members goes to (k + u) / m of the way through.
-        k = np.arange(len(pool)) - np.repeat(starts, counts)
-        place = (k + self.rng.random(len(pool))) / np.repeat(counts, counts)
-        return by_class[np.argsort(place, kind="stable")]
+        return balanced(pool, self.labels, self.rng)
+
+
+def balanced(pool: np.ndarray, labels: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+    """``pool`` shuffled so that every prefix holds each class in its share; ``labels`` are those of
+    all samples, ``None``: simply shuffled."""
+    pool = rng.permutation(pool)
+    if labels is None:
+        return pool
+    by_class = pool[np.argsort(labels[pool], kind="stable")]
+    _, starts, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
+    # The k-th of a class's m members goes to (k + u) / m of the way through.
+    k = np.arange(len(pool)) - np.repeat(starts, counts)
+    place = (k + rng.random(len(pool))) / np.repeat(counts, counts)
+    return np.asarray(by_class[np.argsort(place, kind="stable")])
 
 
 def _official(data: Data) -> dict[str, np.ndarray]:

@@ -37,6 +37,8 @@ class Metric(ABC):
     threshold: float | None = None
 
     higher_is_better: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
+    """Whether it says how like another model's the answers are, not how good they are."""
     worst: ClassVar[float] = 0.0
     """The value that stands for outputs nothing can be computed of."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from hasten import stats
 from hasten.errors import BadInput, BadModel
 from hasten.metrics.base import Metric
-from hasten.metrics.kinds import Agreement, MeanScore, Sqnr, named
+from hasten.metrics.kinds import MeanScore, Sqnr, named
 from hasten.types import Score, Spec
 
 MAX_DROP = 0.01
@@ -165,7 +165,7 @@ def _score(
         metric=limit.metric.name,
         split=split,
         n=n,
-        reference=None if isinstance(limit.metric, Sqnr | Agreement) else before,
+        reference=None if limit.metric.compares else before,
         value=after,
         drop=_finite(point) if drop else None,
         bound=_finite(bound if drop else -bound),

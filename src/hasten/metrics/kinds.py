@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hasten.errors import BadData, BadInput, UnknownName
+from hasten.imports import working_folder_first
 from hasten.metrics.base import (
     Metric,
     Unseen,
@@ -106,6 +105,8 @@ class TopK(MeanScore):
 
 class Agreement(MeanScore):
     """The share of decisions that equal the reference model's."""
+
+    compares: ClassVar = True
 
     def scores(
         self, outputs: Arrays, reference: Arrays | None, labels: np.ndarray | None
@@ -214,6 +215,7 @@ class Sqnr(Metric):
     10·log10(Σ reference² / Σ error²) over all samples. Rows are (signal, error) per output.
     """
 
+    compares: ClassVar = True
     worst: ClassVar[float] = -DECIBEL_CAP
 
     def rows(
@@ -276,7 +278,7 @@ def load_function(name: str) -> Callable[[Arrays, np.ndarray | None], Any]:
     """The user's function, looked for in the working folder, too."""
     module_name, _, attribute = name.partition(":")
     try:
-        with _working_folder_found():
+        with working_folder_first():
             module = importlib.import_module(module_name)
     except ImportError as error:
         raise BadInput(
@@ -287,13 +289,3 @@ def load_function(name: str) -> Callable[[Arrays, np.ndarray | None], Any]:
     if not callable(function):
         raise BadInput(f"Cannot load metric '{name}': '{module_name}' has no such function.")
     return function  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _working_folder_found() -> Any:
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)

@@ -15,6 +15,7 @@ from hasten.types import Verdict
 if TYPE_CHECKING:
     import torch
 
+    Peek = Callable[[int], torch.Tensor]
     Augment = Callable[[torch.Tensor, Any, "Moment"], tuple[torch.Tensor, Any]]
     """``(inputs, targets, moment) -> (inputs, targets)`` of one batch, on tensors as the model
     takes them. Random numbers come from PyTorch's own generator, which is seeded for every step."""
@@ -40,10 +41,12 @@ class Setup:
     Nothing in it has run: ``hasten.training.loop.Trainer`` makes it real, and the planner makes two
     of them real to time one against the other.
 
-    ``module`` is the fp32 model, never changed itself. ``loss(outputs, targets)`` gives a scalar.
+    ``module`` is the fp32 model, never changed itself. ``loss(outputs, targets)`` gives a scalar;
+    ``loss_name`` is what users call it.
     ``optimizer`` is made from the prepared module; ``schedule`` gives the factor of its learning
     rates from the share of the run that is done. ``prepare`` changes the copy of the module that
-    learns, ``place`` every batch of inputs; ``around`` is entered around forward and loss.
+    learns, ``fills`` before that what is computed from the training samples (of every fold anew),
+    ``place`` every batch of inputs; ``around`` is entered around forward and loss.
     ``feed`` names how samples become batches: ``"loader"`` (``torch.utils.data.DataLoader``) or
     ``"resident"`` (one tensor, indexed). ``average(module)`` gives what follows the weights:
     ``hasten.speedups._average.Average`` is its protocol. ``states`` are what the whole process is
@@ -61,10 +64,12 @@ class Setup:
     epochs: float
     batch: int
     task: str = "classification"
+    loss_name: str = ""
     traits: frozenset[str] = frozenset()
     feed: Literal["loader", "resident"] = "loader"
     threads: int | None = None
     prepare: tuple[Callable[[torch.nn.Module], None], ...] = ()
+    fills: tuple[Callable[[torch.nn.Module, Peek], None], ...] = ()
     place: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = ()
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
     compiled: Callable[[torch.nn.Module], Callable[..., Any]] | None = None
@@ -75,7 +80,7 @@ class Setup:
     accumulate: int = 1
     device: str = "cpu"
     samples: int = 0
-    peek: Callable[[int], torch.Tensor] | None = None
+    peek: Peek | None = None
     fixed: frozenset[str] = frozenset()
 
 

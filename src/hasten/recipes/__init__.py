@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hasten.errors import BadData, BadInput, UnknownName
+from hasten.imports import working_folder_first
 from hasten.types import Data
 
 if TYPE_CHECKING:
     import torch
 
 FOLDER = Path(__file__).parent
+NEEDED = ("epochs", "batch", "optimizer", "learning_rate")
+"""What a recipe must say about training."""
 RANKS = {1: "vectors", 2: "series", 3: "pictures", 4: "clips"}
 """What a sample is by its number of dimensions."""
 
@@ -42,11 +45,34 @@ class Recipe:
     above: int = 0
 
     def module(self, shape: Sequence[int], outputs: int) -> torch.nn.Module:
-        """The network for samples of ``shape``, with PyTorch's initial weights."""
+        """The network for samples of ``shape``, with PyTorch's initial weights.
+
+        Raises ``BadInput`` where it is not to be found or not for such samples.
+        """
+        try:
+            made: torch.nn.Module = self.maker()(shape, outputs, **self.options)
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            takes = f", which is for {self.takes}," if self.takes else ""
+            raise BadInput(
+                f"Cannot make the network of recipe '{self.name}'{takes} for samples of shape "
+                f"{list(shape)}: {str(error).partition(chr(10))[0]}. Leave the recipe away, and "
+                "one that fits is chosen."
+            ) from error
+        return made
+
+    def maker(self) -> Callable[..., torch.nn.Module]:
+        """What makes the network from a shape, the number of outputs, and its options."""
         place, _, function = self.network.partition(":")
-        made: torch.nn.Module = getattr(importlib.import_module(place), function)(
-            shape, outputs, **self.options
-        )
+        try:
+            with working_folder_first():
+                made: Callable[..., torch.nn.Module] = getattr(
+                    importlib.import_module(place), function
+                )
+        except (ImportError, AttributeError, ValueError) as error:
+            raise BadInput(
+                f"Cannot find the network '{self.network}' of recipe '{self.name}': {error}. Write "
+                "it as package.module:function."
+            ) from error
         return made
 
     def to_json(self) -> dict[str, Any]:
@@ -77,14 +103,25 @@ def named(name: str) -> Recipe:
 
 def _read(path: Path) -> Recipe:
     try:
-        return Recipe(name=path.stem, **tomllib.loads(path.read_text()))
+        found = Recipe(name=path.stem, **tomllib.loads(path.read_text()))
     except (tomllib.TOMLDecodeError, TypeError) as error:
         raise BadInput(f"Cannot read the recipe '{path}': {error}.") from error
+    if missing := [name for name in NEEDED if name not in found.training]:
+        raise BadInput(
+            f"Cannot read the recipe '{path}': its [training] has no {' and no '.join(missing)}. "
+            "The recipes in hasten/recipes show what stands there."
+        )
+    return found
 
 
 def kind(data: Data) -> str:
     """What the samples are: vectors, series, pictures or clips."""
     shapes = [array.shape[1:] for array in data.inputs.values()]
+    if len(shapes[0]) == 3 and shapes[0][2] in (1, 3, 4) and shapes[0][0] > 4:
+        raise BadData(
+            f"Cannot choose a recipe for '{data.name}': samples of shape {list(shapes[0])} look "
+            "like pictures with their channels last. Give them as (channels, height, width)."
+        )
     found = RANKS.get(len(shapes[0])) if len(shapes) == 1 else None
     if found is None:
         told = ", ".join(str(list(shape)) for shape in shapes)

@@ -29,6 +29,8 @@ class LabelSmoothing(Speedup):
     def supports(self, setup: Setup, target: Facts) -> Verdict:
         if setup.task != "classification":
             return Verdict(False, "it is for classification")
+        if setup.loss_name not in ("", "cross-entropy"):
+            return Verdict(False, f"it is for cross-entropy, the loss is {setup.loss_name}")
         return Verdict(True)
 
     def apply(self, setup: Setup, options: Any) -> Setup:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hasten.errors import Unsupported
+from hasten.errors import BadInput, Unsupported
 from hasten.plugin import Facts, Moment, Setup, Speedup
 from hasten.types import Verdict
 
@@ -35,9 +35,13 @@ class Mixup(Speedup):
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
-        """``strength``: 0 mixes nothing, 1 draws every share alike."""
+        """``strength``: near 0 hardly mixes, 1 draws every share alike."""
 
         strength: float = 0.2
+
+        def __post_init__(self) -> None:
+            if not self.strength > 0:
+                raise BadInput(f"Cannot mix with strength {self.strength}: it must be above 0.")
 
     def supports(self, setup: Setup, target: Facts) -> Verdict:
         if setup.task not in ("classification", "multilabel"):

@@ -112,7 +112,8 @@ def both(  # noqa: C901  # it holds a class, which cannot stand outside: torch i
             self.state.clear()
             for number, weight in enumerate(self.own["params"]):
                 if shift + number in kept:
-                    self.state[weight] = dict(kept[shift + number])
+                    state = kept[shift + number].items()
+                    self.state[weight] = {name: value.to(weight.device) for name, value in state}
 
     return MuonAndOthers()
 

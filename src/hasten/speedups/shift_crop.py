@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hasten.errors import BadInput
 from hasten.plugin import Facts, Moment, Setup, Speedup
 from hasten.types import Verdict
 
@@ -35,6 +36,12 @@ class ShiftCrop(Speedup):
         return Verdict(True)
 
     def apply(self, setup: Setup, options: Any) -> Setup:
+        size = min(setup.peek(1).shape[-2:]) if setup.peek else options.pixels + 1
+        if not 0 <= options.pixels < size:
+            raise BadInput(
+                f"Cannot shift pictures of {size} pixels by {options.pixels}: it must be less."
+            )
+
         def shifted(inputs: torch.Tensor, targets: Any, moment: Moment) -> tuple[torch.Tensor, Any]:
             return moved(inputs, options.pixels), targets
 

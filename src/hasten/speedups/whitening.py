@@ -18,6 +18,8 @@ from hasten.types import Verdict
 if TYPE_CHECKING:
     import torch
 
+    from hasten.plugin.training import Peek
+
 BLOCK = 64
 """Pictures at a time: their patches take many times their memory."""
 
@@ -52,16 +54,16 @@ class Whitening(Speedup):
         return Verdict(True)
 
     def apply(self, setup: Setup, options: Any) -> Setup:
-        def fill(module: torch.nn.Module) -> None:
+        def fill(module: torch.nn.Module, peek: Peek) -> None:
             layer: Any = _first(module)
-            pictures = setup.peek(options.pictures)  # type: ignore[misc]  # supports has looked
-            layer.weight.data.copy_(filters(pictures, layer.kernel_size, options.least))
+            found = filters(peek(options.pictures), layer.kernel_size, options.least)
+            layer.weight.data.copy_(found)
             layer.weight.requires_grad_(False)
             if layer.bias is not None and not options.bias:
                 layer.bias.data.zero_()
                 layer.bias.requires_grad_(False)
 
-        return replace(setup, prepare=(fill, *setup.prepare))
+        return replace(setup, fills=(*setup.fills, fill))
 
 
 def _first(module: torch.nn.Module) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hasten.data.check import check_finite
 from hasten.data.labels import check_class_numbers
-from hasten.errors import BadData, BadModel
+from hasten.errors import BadData, BadInput, BadModel
+from hasten.plugin import Setup
+from hasten.training.memory import out_of_memory
 from hasten.training.samples import Samples
 from hasten.types import Data
 
@@ -55,6 +58,11 @@ def check_answers(module: torch.nn.Module, samples: Samples, data: Data, own_los
     """
     import torch
 
+    if not any(weight.requires_grad for weight in module.parameters()):
+        raise BadModel(
+            f"Cannot train this model on '{data.name}': none of its weights may learn. Call "
+            "model.requires_grad_(True), or leave some of its layers free."
+        )
     inputs, _ = samples.batch(np.arange(min(LOOKED_AT, len(samples))))
     shapes = ", ".join(str(list(tensor.shape[1:])) for tensor in inputs)
     training = module.training
@@ -76,6 +84,46 @@ def check_answers(module: torch.nn.Module, samples: Samples, data: Data, own_los
         )
     if why := "" if own_loss else _misfit(tuple(output.shape), samples.targets, data.task):
         raise BadData(f"Cannot train this model on '{data.name}': {why}")
+
+
+def check_loss(setup: Setup, samples: Samples, data: Data) -> None:
+    """That the loss can judge the model's outputs, and that a batch is large enough to learn from.
+
+    The model is left as it is: a copy of it takes one step's forward pass.
+    """
+    import torch
+
+    name = setup.loss_name
+    if name == "cross-entropy" and data.task == "regression":
+        raise BadInput(
+            f"Cannot train on '{data.name}' with loss cross-entropy: its labels are values, not "
+            "classes. Use --loss mse, mae or huber."
+        )
+    size = min(LOOKED_AT, setup.batch, len(samples))
+    inputs, targets = samples.batch(np.arange(size))
+    module = copy.deepcopy(setup.module).train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            outputs = module(*inputs)
+    except (RuntimeError, ValueError) as error:
+        if out_of_memory(error):
+            return  # what to do about that is known where it learns
+        why = str(error).partition("\n")[0]
+        raise BadInput(
+            f"Cannot train with --batch {setup.batch}: the model does not learn from {size} "
+            f"sample{'s' * (size > 1)} at a time ({why}). Give a larger --batch."
+        ) from error
+    try:
+        found = setup.loss(outputs, targets)
+    except Exception as error:  # a loss of the user's own may raise anything
+        why = str(error).partition("\n")[0]
+        raise BadInput(
+            f"Cannot train on '{data.name}' with loss {name}: it cannot judge outputs of shape "
+            f"{list(outputs.shape)} by targets of shape {list(targets.shape)} ({why}). Name "
+            "another one with --loss."
+        ) from error
+    if not isinstance(found, torch.Tensor) or found.numel() != 1:
+        raise BadInput(f"Cannot train with loss {name}: it gives no single number.")
 
 
 def _misfit(given: tuple[int, ...], targets: np.ndarray, task: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hasten import plugin
@@ -14,6 +13,7 @@ from hasten.errors import BadInput, Unsupported
 from hasten.plugin import Setup, Speedup
 from hasten.recipes import Recipe
 from hasten.training.settings import TrainSettings
+from hasten.types import Use
 
 
 def named(texts: list[str] | tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -44,15 +44,35 @@ def _value(text: str) -> Any:
     return text
 
 
-def learned(setup: Setup, recipe: Recipe, settings: TrainSettings) -> Setup:
-    """The setup with what changes what is learned: the recipe's speed-ups and those asked for."""
+@dataclass(frozen=True)
+class Learned:
+    """A setup with what changes what is learned: which speed-ups, and why others of the recipe are
+    not among them."""
+
+    setup: Setup
+    used: tuple[Use, ...]
+    left: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"used": [use.to_json() for use in self.used], "left": dict(self.left)}
+
+
+def learned(setup: Setup, recipe: Recipe, settings: TrainSettings) -> Learned:
+    """The setup with what changes what is learned: the speed-ups asked for, and of the recipe's
+    those that fit this task and loss."""
     asked = settings.speedups or {}
     own = {name: asked[name] for name in asked if plugin.speedups.get(name).kind == "algorithm"}
     wanted = {**recipe.speedups, **own}
     found = [plugin.speedups.get(name) for name in wanted if name not in (settings.without or ())]
+    used, left = [], {}
     for speedup in sorted(found, key=lambda speedup: speedup.order):
-        setup = speedup(setup, {}, wanted[speedup.name])
-    return setup
+        name = speedup.name
+        if name not in own and not (verdict := speedup.supports(setup, {})):
+            left[name] = verdict.why
+            continue
+        setup = speedup(setup, {}, wanted[name])
+        used.append(Use.of(name, **wanted[name]))
+    return Learned(setup, tuple(used), left)
 
 
 def fitted(recipe: Recipe, settings: TrainSettings) -> Recipe:
@@ -65,8 +85,7 @@ def fitted(recipe: Recipe, settings: TrainSettings) -> Recipe:
 
 
 def _with_options(recipe: Recipe, speedup: Speedup) -> Recipe:
-    place, _, function = recipe.network.partition(":")
-    known = inspect.signature(getattr(importlib.import_module(place), function)).parameters
+    known = inspect.signature(recipe.maker()).parameters
     for option, value in speedup.network.items():
         if option not in known:
             raise Unsupported(

@@ -18,7 +18,8 @@ from hasten.metrics import Metric
 from hasten.progress import TrainingProgress
 from hasten.training.checkpoints import Checkpoints
 from hasten.training.folder import RunFolder
-from hasten.training.loop import Trainer
+from hasten.training.loop import NotFinite, Trainer
+from hasten.training.memory import exhausted, out_of_memory
 from hasten.training.samples import Samples
 from hasten.training.settings import TrainSettings
 
@@ -85,8 +86,10 @@ class Fit:
         self.trainer.enter(found.tensors, found.facts["trainer"])
         kept = found.facts["fit"]
         self.epochs, self.best = kept["epochs"], kept["best"]
-        self.spent, self.reached = kept["spent"], kept["reached"]
-        self.losses = kept["losses"]
+        self.spent, self.losses = kept["spent"], kept["losses"]
+        # The target may be another one than before.
+        lines = (line for line in self.epochs if self._reaches(line[self.metric.name]))
+        self.reached = next((line["seconds"] for line in lines), None)
         return True
 
     def run(self) -> Learned:
@@ -102,6 +105,8 @@ class Fit:
                     self._epoch()
                 self._judge()
                 self._keep()
+                if self._stop.is_set():
+                    raise self._stopped()
         best = math.nan if self.best is None else self.best  # every run has its first epoch
         seconds = self.epochs[-1]["seconds"]
         return Learned(self.weights, best, self.epochs, trainer.done, self.reached, seconds)
@@ -121,13 +126,18 @@ class Fit:
                         self.progress.step(trainer.done, trainer.total, read[-1], self.per_second)
                     if self._stop.is_set():
                         self._keep()
-                        raise Stopped(f"Stopped at step {trainer.done} of {trainer.total}.")
+                        raise self._stopped()
+                    if self._over():
+                        self.losses += trainer.read()
+                        return
                     if now - self._saved > self.settings.checkpoint_seconds:
                         self._keep()
                 return
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error) or not (saved := trainer.save_memory()):
+                if not out_of_memory(error):
                     raise
+                if not (saved := trainer.save_memory()):
+                    raise exhausted(trainer.accumulate) from error
                 self.progress.note(f"memory ran out at step {trainer.done}: {saved}")
 
     def _judge(self) -> None:
@@ -137,8 +147,7 @@ class Fit:
         if self.best is None or self._short(self.best, value):
             self.best, self.weights = value, trainer.weights()
         spent = time.monotonic() - self._began
-        target = self.settings.target
-        if target is not None and self.reached is None and not self._short(value, target):
+        if self.reached is None and self._reaches(value):
             self.reached = spent
         line = {
             "epoch": len(self.epochs) + 1,
@@ -158,21 +167,36 @@ class Fit:
         """Whether a value is worse than what is wanted."""
         return value < wanted if self.metric.higher_is_better else value > wanted
 
+    def _reaches(self, value: float) -> bool:
+        target = self.settings.target
+        return target is not None and not self._short(value, target)
+
     def value(self, samples: Samples) -> float:
-        """The metric over some samples."""
-        outputs = {OUTPUT: self.trainer.predict(samples)}
-        rows = self.metric.statistics(outputs, None, samples.targets[samples.rows])
-        return float(self.metric.value(np.nansum(rows, axis=0)))
+        """The metric over some samples; ``NotFinite`` where an answer is no number."""
+        value, unusable = measured(self.metric, self.trainer.predict(samples), samples)
+        if unusable or not math.isfinite(value):
+            raise NotFinite(
+                f"After step {self.trainer.done} of {self.trainer.total} the model's answers to "
+                f"{unusable or len(samples)} of {len(samples)} validation samples are no numbers. "
+                "Lower the learning rate, or look at the inputs."
+            )
+        return value
+
+    def _over(self) -> bool:
+        """Whether the budget is used up."""
+        budget = self.settings.budget_seconds
+        return budget is not None and time.monotonic() - self._began > budget
+
+    def _stopped(self) -> Stopped:
+        trainer = self.trainer
+        return Stopped(f"Stopped at step {trainer.done} of {trainer.total}.")
 
     def _finished(self) -> bool:
         """Whether nothing is to be gained by another epoch; the first one always is."""
         settings = self.settings
         if not self.epochs:
             return False
-        if self.reached is not None:
-            return True
-        spent = time.monotonic() - self._began
-        if settings.budget_seconds is not None and spent > settings.budget_seconds:
+        if self.reached is not None or self._over():
             return True
         if settings.patience is None or len(self.epochs) <= settings.patience:
             return False
@@ -182,7 +206,7 @@ class Fit:
 
     def _keep(self) -> None:
         """A checkpoint now."""
-        if self.checkpoints is None or self.folder is None:
+        if self.checkpoints is None or self.folder is None or not self.trainer.finite:
             return
         self.losses += self.trainer.read()
         tensors, facts = self.trainer.state()
@@ -222,6 +246,10 @@ class Fit:
                 signal.signal(number, handler)
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
+def measured(metric: Metric, outputs: np.ndarray, samples: Samples) -> tuple[float, int]:
+    """``(the metric over all samples that have an answer, how many have none)``."""
+    rows = metric.statistics({OUTPUT: outputs}, None, samples.targets[samples.rows])
+    unusable = int(np.isnan(rows).any(axis=1).sum())
+    if unusable == len(rows):
+        return math.nan, unusable
+    return float(metric.value(np.nansum(rows, axis=0))), unusable

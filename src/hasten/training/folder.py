@@ -21,6 +21,7 @@ from typing import Any
 from hasten.errors import BadInput, NotInstalled
 from hasten.search.store import explained
 from hasten.training.events import Events
+from hasten.training.loop import apart
 from hasten.types import canonical
 
 RUN, METRICS, WEIGHTS, CHECKPOINTS, LOCK = (
@@ -145,7 +146,7 @@ class RunFolder:
         """Keep what a run ended with, and write its page; says what is missing for that."""
         from safetensors.torch import save
 
-        self._write(WEIGHTS, save(dict(weights)))
+        self._write(WEIGHTS, save(apart(weights)))
         self.write_metrics(epochs)
         self._write(EXAMPLES, canonical(examples).encode())
         self.write_record(record)

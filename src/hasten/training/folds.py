@@ -14,9 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from hasten import stats
-from hasten.data.splits import sample_digests
 from hasten.errors import BadData
-from hasten.training.parts import Parts, dealt
+from hasten.training.parts import Marks, Parts, dealt, settled
 from hasten.types import Data
 
 CONFIDENCE = 0.95
@@ -24,24 +23,36 @@ _STREAM = 3
 """Apart from the random numbers that draw the test part."""
 
 
-def divide_folds(data: Data, parts: Parts, count: int, seed: int) -> list[Parts]:
-    """``count`` ways to divide the training and validation samples; the test part stays.
+def divide_folds(
+    data: Data,
+    parts: Parts,
+    count: int,
+    seed: int,
+    clean: bool = False,
+    near_copies: bool = False,
+    keep: float | None = None,
+) -> list[Parts]:
+    """``count`` ways to divide what is trained and validated on; the test part stays.
 
-    Samples of one group stay together, and so do exact copies where the data name no groups.
-    Equal data, count and seed give equal folds. Raises ``BadData`` where a class, or the whole, has
-    fewer groups than folds.
+    Samples of one group stay together, and so do exact copies where the data name no groups. Copies
+    are counted, or left out, and ``keep`` drawn for every fold by itself. Equal arguments give
+    equal folds. Raises ``BadData`` where a class, or the whole, has fewer groups than folds.
     """
-    pool = np.sort(np.concatenate([parts.train, parts.validation]))
-    named = data.groups if data.groups is not None else sample_digests(data)
+    pool, marks = parts.pool, Marks(data, near_copies)
+    named = data.groups if data.groups is not None else marks.exact
     _, groups = np.unique(np.asarray(named)[pool], return_inverse=True)
     classes = np.zeros(len(pool), np.int64)
     if data.task == "classification" and data.labels is not None:
         classes = np.asarray(data.labels)[pool].astype(np.int64)
     _check(data, groups, classes, count)
     fold = dealt(groups, classes, count, np.random.default_rng([seed, _STREAM]))
-    return [
+    divided = [
         replace(parts, train=pool[fold != number], validation=pool[fold == number])
         for number in range(count)
+    ]
+    return [
+        settled(data, one, marks, clean, keep, np.random.default_rng([seed, _STREAM, number]))
+        for number, one in enumerate(divided)
     ]
 
 

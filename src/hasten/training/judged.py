@@ -24,11 +24,20 @@ def judged(task: str, outputs: np.ndarray, test: Samples) -> Judged:
     regression. ``share`` is the probability that the model gave its wrong answer.
     """
     targets = test.targets[test.rows]
+    if not _fits(task, outputs, targets):
+        return {}, {}  # with a loss of the user's own, outputs may mean anything
     if task == "classification":
         return _classes(outputs, targets, test)
     if task == "multilabel":
         return _labels(outputs, targets, test)
     return _values(outputs, targets, test) if task == "regression" else ({}, {})
+
+
+def _fits(task: str, outputs: np.ndarray, targets: np.ndarray) -> bool:
+    """Whether outputs can be read as the task's usual answers."""
+    if task == "classification":
+        return outputs.ndim == 2 and outputs.shape[1] > max(1, targets.max())
+    return task not in ("multilabel", "regression") or outputs.size == targets.size
 
 
 def _classes(outputs: np.ndarray, targets: np.ndarray, test: Samples) -> Judged:

@@ -14,7 +14,7 @@ import numpy as np
 from hasten import plugin
 from hasten.errors import BadInput, Unsupported
 from hasten.plugin import Moment, Setup
-from hasten.training.answers import answers
+from hasten.training.answers import BATCH, answers
 from hasten.training.on_device import moved, placed, seeded
 from hasten.training.order import batch_count, epoch_order, step_seed
 from hasten.training.samples import FEEDS, Samples
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     State = tuple[dict[str, torch.Tensor], dict[str, Any]]
 
 MOST_HALVINGS = 6
+LEAST_ANSWERED = 64
+"""Samples are answered as many at a time as are learned from, or so many: an answer takes a
+fraction of a step's memory."""
 READ_EVERY = 50
 """Steps between two readings of the loss on an accelerator: every reading waits for it to end all
 that it was given. On a CPU nothing is gained by waiting."""
@@ -45,6 +48,7 @@ class Trainer:
         self.setup, self.seed = setup, seed
         self.samples = placed(samples, setup.device, setup.feed)
         self.module = copy.deepcopy(setup.module).train()
+        self._fill()
         for change in setup.prepare:
             change(self.module)
         self.module.to(setup.device)
@@ -61,6 +65,11 @@ class Trainer:
         self._unread: list[list[torch.Tensor]] = []
         self._mark: Any = None
 
+    def _fill(self) -> None:
+        """What is computed from the training samples, put in its place."""
+        for fill in self.setup.fills:
+            fill(self.module, self.samples.peek)
+
     def _count(self) -> None:
         """The steps of an epoch and of the run."""
         self.per_epoch = batch_count(len(self.samples), self.setup.batch)
@@ -70,6 +79,11 @@ class Trainer:
     def epoch_ended(self) -> bool:
         """Whether the last step was the last of an epoch, or of the run."""
         return self.done == self.total or self.done % self.per_epoch == 0
+
+    @property
+    def finite(self) -> bool:
+        """Whether every weight is a number: what has none is not worth keeping."""
+        return all(bool(weight.isfinite().all()) for weight in self.module.parameters())
 
     # --- learning ---
 
@@ -260,7 +274,12 @@ class Trainer:
         here = placed(samples, self.setup.device, self.setup.feed, self.samples)
         with self._answering() as module:
             return answers(
-                module, here, self.setup.place, self.setup.around, device=self.setup.device
+                module,
+                here,
+                self.setup.place,
+                self.setup.around,
+                device=self.setup.device,
+                batch=min(BATCH, max(LEAST_ANSWERED, self.setup.batch)),
             )
 
     @contextmanager
@@ -300,11 +319,14 @@ class Trainer:
         self.samples = placed(samples, self.setup.device, self.setup.feed, self.samples)
         self._count()
         self.enter(*fresh)
+        self._fill()
+        if self.setup.average is not None:
+            self.average = self.setup.average(self.module)
 
     def state(self) -> State:
         """All that the next step depends on: tensors by name, on the CPU, and plain values."""
         tensors, facts = self._state()
-        return _apart({name: value.cpu() for name, value in tensors.items()}), facts
+        return apart({name: value.cpu() for name, value in tensors.items()}), facts
 
     def _state(self) -> State:
         learned = self.optimizer.state_dict()
@@ -344,7 +366,7 @@ class Trainer:
         self._unread = []
 
 
-def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Contiguous tensors of which no two share their memory, as safetensors wants them."""
     seen: set[int] = set()
     found = {}

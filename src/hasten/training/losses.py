@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import BadInput, UnknownName
+from hasten.imports import working_folder_first
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +74,8 @@ def named(name: str | None, task: str) -> tuple[str, Loss]:
     if ":" in name:
         module, _, function = name.partition(":")
         try:
-            return name, getattr(importlib.import_module(module), function)
+            with working_folder_first():
+                return name, getattr(importlib.import_module(module), function)
         except (ImportError, AttributeError) as error:
             raise BadInput(f"Cannot load the loss '{name}': {error}.") from error
     if name not in KNOWN:

@@ -47,6 +47,10 @@ class OnDevice:
         rows = _tensor(samples.rows, str(self.rows.device))
         return OnDevice(samples, self.inputs, samples.normalisations, self.targets, rows)
 
+    def peek(self, count: int) -> torch.Tensor:
+        """As ``Samples.peek``, from the CPU."""
+        return self.origin.peek(count)
+
     def batch(self, numbers: np.ndarray | torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Model-ready inputs and targets of some samples, on the device."""
         import torch
@@ -78,9 +82,15 @@ def placed(samples: Any, device: str, feed: str, held: Any = None) -> Any:
     """
     if device == "cpu" or feed != "resident" or isinstance(samples, OnDevice):
         return samples
-    if isinstance(held, OnDevice) and held.origin.inputs is samples.inputs:
+    if isinstance(held, OnDevice) and _same(held.origin, samples):
         return held.take(samples)
     return OnDevice.of(samples, device) if _fits(samples, device) else samples
+
+
+def _same(one: Samples, other: Samples) -> bool:
+    """Whether both read the same arrays."""
+    same = all(a is b for a, b in zip(one.inputs, other.inputs, strict=True))
+    return same and np.array_equal(one.targets, other.targets)
 
 
 def moved(tensor: torch.Tensor, device: str) -> torch.Tensor:

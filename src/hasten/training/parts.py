@@ -11,11 +11,11 @@ import numpy as np
 
 from hasten.data import perceptual
 from hasten.data._storage import CALCULATED_BYTES, blocks
-from hasten.data.splits import sample_digests
+from hasten.data.splits import balanced, sample_digests
 from hasten.errors import BadData
 from hasten.training import coreset
 from hasten.training.checks import check_samples
-from hasten.types import Data, Normalisation
+from hasten.types import Data, Normalisation, digest
 
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.15
 LEAST_SPREAD = 1e-6
@@ -23,6 +23,8 @@ NORMALISED = "Pixels are normalised"
 """How a source's note on its own normalisation begins."""
 
 
+MOST_OFF = 0.2
+"""How far, as a share, a part may be from its size because every class has its share of it."""
 NEAR_SHOWN = 5
 """Near copies that are named."""
 
@@ -30,11 +32,14 @@ NEAR_SHOWN = 5
 @dataclass(frozen=True)
 class Parts:
     """Sample numbers of each part. ``copies`` counts samples of the training part that are exact
-    copies of a validation or test sample; they were left out if ``cleaned``.
+    copies of a validation or test sample, ``held_copies`` those of the validation part that are of
+    a test sample, ``repeated`` those of the training part that come again in it; they were left out
+    if ``cleaned``.
 
     ``near`` holds near copies that are no exact ones, ``(n, 2)``: a training sample and the
     validation or test sample that it is near to; ``None``: not looked for. ``dropped`` counts
     training samples that were left out to train on fewer, and ``seconds`` what choosing took.
+    ``pool`` is what there was to train and validate on, before anything was left out.
     """
 
     train: np.ndarray
@@ -44,7 +49,15 @@ class Parts:
     cleaned: bool = False
     near: np.ndarray | None = None
     dropped: int = 0
+    held_copies: int = 0
+    repeated: int = 0
+    pool: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
     seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def every(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Training, validation and test."""
+        return self.train, self.validation, self.test
 
     def facts(self) -> dict[str, Any]:
         near = self.near
@@ -53,10 +66,22 @@ class Parts:
             "validation": len(self.validation),
             "test": len(self.test),
             "copies": self.copies,
+            "held_copies": self.held_copies,
+            "repeated": self.repeated,
             "cleaned": self.cleaned,
             "near_copies": None if near is None else len(near),
             "near_examples": [] if near is None else near[:NEAR_SHOWN].tolist(),
         }
+
+
+class Marks:
+    """What tells copies: a hash of every sample, and of every picture where near ones are looked
+    for."""
+
+    def __init__(self, data: Data, near_copies: bool) -> None:
+        self.exact = sample_digests(data)
+        pictures = perceptual.pictures_of(data) if near_copies else None
+        self.near = None if pictures is None else perceptual.hashes(pictures)
 
 
 def divide(
@@ -70,8 +95,8 @@ def divide(
     and with every group whole.
 
     Equal data and arguments give equal parts. ``near_copies`` looks for pictures that are nearly
-    those of another part; ``clean`` leaves copies out of the training part, near ones as well if
-    they were looked for. ``keep`` is the share of every class that is trained on.
+    those of another part; ``clean`` leaves copies out, near ones as well if they were looked for.
+    ``keep`` is the share of every class that is trained on.
     """
     check_samples(data)
     rng = np.random.default_rng(seed)
@@ -93,29 +118,58 @@ def divide(
                 f"Cannot train on '{data.name}': its {len(data)} samples leave none for the "
                 f"{name} part. Give at least 10, better some thousands."
             )
+    parts = Parts(train, validation, test, pool=np.sort(np.concatenate([train, validation])))
+    return settled(data, parts, Marks(data, near_copies), clean, keep, rng)
+
+
+def settled(
+    data: Data,
+    parts: Parts,
+    marks: Marks,
+    clean: bool,
+    keep: float | None,
+    rng: np.random.Generator,
+) -> Parts:
+    """The parts with their copies counted, or left out, and trained on the share ``keep``."""
+    train, validation, test = parts.every
+    exact = marks.exact
     held = np.concatenate([validation, test])
-    digests = sample_digests(data)
-    copied = np.isin(digests[train], digests[held])
-    near = _near(data, train[~copied], held) if near_copies else None
+    copied = np.isin(exact[train], exact[held])
+    leaked = np.isin(exact[validation], exact[test])
+    again = np.ones(len(train), bool)
+    again[np.unique(exact[train], return_index=True)[1]] = False
+    near = None if marks.near is None else _near(marks.near, train[~copied], held)
     if clean:
-        train = train[~copied]
+        train, validation = train[~copied & ~again], validation[~leaked]
         train = train if near is None else np.setdiff1d(train, near[:, 0])
-        if not len(train):
-            raise BadData(
-                f"Cannot train on '{data.name}': every training sample is a copy of a validation "
-                "or test sample. Leave --remove-copies away, or give other samples."
-            )
+        for name, rows, others in (
+            ("training", train, "a validation or test"),
+            ("validation", validation, "a test"),
+        ):
+            if not len(rows):
+                raise BadData(
+                    f"Cannot train on '{data.name}': every {name} sample is a copy of {others} "
+                    "sample. Leave --remove-copies away, or give other samples."
+                )
     began, before = time.perf_counter(), len(train)
     if keep is not None:
         train = coreset.chosen(data, train, keep, rng)
-    seconds = time.perf_counter() - began
-    dropped = before - len(train)
-    return Parts(train, validation, test, int(copied.sum()), clean, near, dropped, seconds)
+    return replace(
+        parts,
+        train=train,
+        validation=validation,
+        copies=int(copied.sum()),
+        cleaned=clean,
+        near=near,
+        dropped=before - len(train),
+        held_copies=int(leaked.sum()),
+        repeated=int((again & ~copied).sum()),
+        seconds=time.perf_counter() - began,
+    )
 
 
-def _near(data: Data, train: np.ndarray, held: np.ndarray) -> np.ndarray:
+def _near(found: np.ndarray, train: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Samples of the training part, each beside the held one it is near to: ``(n, 2)``."""
-    found = perceptual.hashes(perceptual.pictures_of(data))
     place = perceptual.nearest(found[train], found[held])
     return np.stack([train[place >= 0], held[place[place >= 0]]], axis=1)
 
@@ -129,7 +183,8 @@ def _drawn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A share of the pool, of every class alike, and the rest; both in ascending order.
 
-    Groups stay whole, so of them the share is met about.
+    Groups stay whole, so of them the share is met about. Where classes are so small that rounding
+    each of their shares would miss the whole's, those of some classes alone are drawn.
     """
     if groups is not None:
         _, numbers = np.unique(groups[pool], return_inverse=True)
@@ -141,8 +196,9 @@ def _drawn(
     if labels is not None:
         classed = [shuffled[labels[shuffled] == number] for number in np.unique(labels[pool])]
     drawn = np.concatenate([rows[: round(share * len(rows))] for rows in classed])
-    if not len(drawn):
-        drawn = shuffled[:1]
+    wanted = max(1, round(share * len(pool)))
+    if abs(len(drawn) - wanted) > MOST_OFF * wanted:
+        drawn = balanced(pool, labels, rng)[:wanted]
     return np.sort(drawn), np.setdiff1d(pool, drawn)
 
 
@@ -165,6 +221,11 @@ def dealt(
         have[best, of_class] += how_many
         size[best] += len(rows)
     return fold
+
+
+def content(data: Data) -> str:
+    """What tells whether data are the same: a hash of all samples and labels, in their order."""
+    return digest(sample_digests(data).tobytes(), np.asarray(data.labels).tobytes())
 
 
 def normalisation(array: np.ndarray, rows: np.ndarray) -> Normalisation | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from hasten.plugin import Setup
 from hasten.training import choice, losses, optimizers
+from hasten.training.checks import check_loss
+from hasten.training.choice import Learned
 from hasten.training.facts import traits
 from hasten.training.settings import TrainSettings
 from hasten.training.task import Task
 
 
-def plain_setup(task: Task, settings: TrainSettings, device: str) -> tuple[Setup, str]:
-    """The setup before anything is tried, with what changes what is learned; the loss's name."""
+def plain_setup(task: Task, settings: TrainSettings, device: str) -> Learned:
+    """The setup before anything is timed, with what changes what is learned."""
     usual, samples = dict(task.recipe.training), task.samples
     name, loss = losses.named(settings.loss or usual.get("loss"), task.data.task)
     extra = {name: usual[name] for name in ("weight_decay", "momentum") if name in usual}
@@ -23,12 +25,15 @@ def plain_setup(task: Task, settings: TrainSettings, device: str) -> tuple[Setup
         epochs=settings.epochs or usual["epochs"],
         batch=min(settings.batch or usual["batch"], len(samples)),
         task=task.data.task,
+        loss_name=name,
         traits=traits(task.module, task.data),
         threads=settings.threads,
         clip=settings.clip or usual.get("clip"),
+        accumulate=settings.accumulate or 1,
         device=device,
         samples=len(samples),
         peek=samples.peek,
         fixed=frozenset(n for n in ("batch", "threads") if getattr(settings, n) is not None),
     )
-    return choice.learned(setup, task.recipe, settings), name
+    check_loss(setup, samples, task.data)
+    return choice.learned(setup, task.recipe, settings)

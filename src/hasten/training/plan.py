@@ -19,7 +19,8 @@ from hasten.errors import HastenError, Unsupported
 from hasten.plugin import Facts
 from hasten.plugin.training import Setup, Speedup
 from hasten.training import choice
-from hasten.training.loop import Trainer
+from hasten.training.loop import MOST_HALVINGS, Trainer
+from hasten.training.memory import exhausted, out_of_memory
 from hasten.training.order import batch_count
 from hasten.training.samples import FEEDS, Samples
 from hasten.types import Ratio, Use
@@ -41,6 +42,7 @@ PART_SECONDS, LEAST_PART = 0.25, 64
 """A step that takes longer is timed on a part of its batch, of so many samples at least."""
 BUDGET_SHARE = 0.9
 """The rest is for judging every epoch."""
+LEAST_EPOCHS = 0.01
 TIMES_ITS_COST = 10.0
 """A speed-up with a price is tried in a run this many times as long as planning then has taken."""
 
@@ -82,7 +84,7 @@ class Planner:
 
     ``asked`` names speed-ups with their options that are used without being timed: here those of
     the system, in the setup already what changes what is learned. ``without`` names those that are
-    not even tried.
+    not even tried. ``trainings`` counts those that one plan is for: folds.
     """
 
     def __init__(
@@ -93,17 +95,17 @@ class Planner:
         say: Callable[[str], None],
         asked: Mapping[str, Mapping[str, Any]] | None = None,
         without: Collection[str] = (),
+        trainings: int = 1,
     ) -> None:
         self.samples, self.seed, self.target, self.say = samples, seed, target, say
-        self.asked, self.without = dict(asked or {}), without
+        self.asked, self.without, self.trainings = dict(asked or {}), without, trainings
         self.rows: list[Row] = []
         self.sample_seconds, self.rough = 0.0, False
         self.share = SHARE_OF_RUN
 
     def measured(self, setup: Setup) -> Setup:
         """The setup with every speed-up that wins here, each timed against without it."""
-        setup = self._as_asked(setup)
-        self.sample_seconds = self._seconds_per_sample(setup)
+        setup = self._that_fits(self._as_asked(setup))
         left = self._left(_tried())
         self.share = SHARE_OF_RUN / max(1, len(left))
         for speedup in left:
@@ -112,6 +114,20 @@ class Planner:
             setup = self._try(speedup, setup)
         self._look_again(setup)
         return setup
+
+    def _that_fits(self, setup: Setup) -> Setup:
+        """The setup, its batches in as many parts as memory asks for; its time is taken, too."""
+        while True:
+            try:
+                self.sample_seconds = self._seconds_per_sample(setup)
+                return setup
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                if setup.accumulate >= 2**MOST_HALVINGS or setup.accumulate >= setup.batch:
+                    raise exhausted(setup.accumulate) from error
+            setup = replace(setup, accumulate=2 * setup.accumulate)
+            self.say(f"memory ran out: batches in {setup.accumulate} parts")
 
     def _look_again(self, setup: Setup) -> None:
         """What a sample takes, where a part of a batch told only what is faster."""
@@ -127,7 +143,7 @@ class Planner:
     def within(self, setup: Setup, seconds: float) -> Setup:
         """The setup with as many epochs as a budget allows: the schedule ends with it."""
         per_epoch = self.sample_seconds * _samples(replace(setup, epochs=1), self.samples)
-        fit = max(1.0, BUDGET_SHARE * seconds / per_epoch)
+        fit = max(LEAST_EPOCHS, BUDGET_SHARE * seconds / per_epoch)
         return replace(setup, epochs=min(setup.epochs, fit))
 
     def unmeasured(self, setup: Setup) -> Setup:
@@ -170,7 +186,7 @@ class Planner:
         """One speed-up with all options worth trying: the setup to go on with."""
         self.say(f"trying {speedup.name}")
         began = time.perf_counter()
-        run = self.sample_seconds * _samples(setup, self.samples)
+        run = self.sample_seconds * _samples(setup, self.samples) * self.trainings
         trials, failed = self._trials(speedup, setup, run)
         spent = time.perf_counter() - began
         if not trials:

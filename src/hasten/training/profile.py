@@ -53,10 +53,10 @@ def _measured(trainer: Trainer) -> dict[str, Any]:
         while len(data) < LEAST_STEPS or (len(data) < STEPS and time.perf_counter() < ends):
             began = time.perf_counter()
             batch = next(feed)
-            loaded = time.perf_counter()
+            loaded = _now(trainer)
             trainer.step(*batch)
             data.append(loaded - began)
-            stepped.append(time.perf_counter() - loaded)
+            stepped.append(_now(trainer) - loaded)
     sums = {
         "data": sum(data),
         "forward": sum(forward),
@@ -67,6 +67,15 @@ def _measured(trainer: Trainer) -> dict[str, Any]:
     return {"steps": len(data), "batch": size, "seconds": seconds}
 
 
+def _now(trainer: Trainer) -> float:
+    """The time, when the device has done what it was given."""
+    if trainer.setup.device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(trainer.setup.device)
+    return time.perf_counter()
+
+
 @contextmanager
 def _clock(trainer: Trainer, name: str) -> Iterator[list[float]]:
     """The seconds of every call of one of the trainer's methods, inside the block."""
@@ -75,7 +84,7 @@ def _clock(trainer: Trainer, name: str) -> Iterator[list[float]]:
     def timed(*arguments: Any) -> Any:
         began = time.perf_counter()
         answer = method(*arguments)
-        found.append(time.perf_counter() - began)
+        found.append(_now(trainer) - began)
         return answer
 
     setattr(trainer, name, timed)

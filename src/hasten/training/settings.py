@@ -11,6 +11,8 @@ from typing import Any
 from hasten import plugin
 from hasten.errors import BadInput
 
+CHANGEABLE = ("target", "budget_seconds", "tta", "checkpoint_seconds")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
@@ -27,6 +29,7 @@ class TrainSettings:
     budget_seconds: float | None = None
     patience: int | None = None
     clip: float | None = None
+    accumulate: int | None = None
     folds: int | None = None
     seed: int = 0
     deterministic: bool = False
@@ -44,7 +47,7 @@ class TrainSettings:
     checkpoint_seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("batch", "patience", "threads"):
+        for name in ("batch", "patience", "threads", "accumulate"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
                 raise BadInput(f"Cannot use --{name} {value}: it must be a whole number from 1 on.")
@@ -86,5 +89,9 @@ class TrainSettings:
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide what is learned: a run goes on only under the same."""
-        where = ("resume", "out", "budget_seconds", "checkpoint_seconds", "target", "plan", "tta")
+        where = {"resume", "out", "plan", *CHANGEABLE}
         return {name: value for name, value in asdict(self).items() if name not in where}
+
+    def changeable(self) -> dict[str, Any]:
+        """Those that may be others when a run goes on; they are kept beside what was asked."""
+        return {name: getattr(self, name) for name in CHANGEABLE}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +11,15 @@ import numpy as np
 
 from hasten import data as sources
 from hasten import recipes
-from hasten.data.splits import sample_digests
 from hasten.errors import BadInput
-from hasten.plugin import Source
+from hasten.frontends._torch_files import build
 from hasten.recipes import Recipe
-from hasten.search.build import find_frontend
 from hasten.training import choice
 from hasten.training.checks import check_answers, check_classes
-from hasten.training.parts import Parts, divide, normalisation, prepared
+from hasten.training.parts import Parts, content, divide, normalisation, prepared
 from hasten.training.samples import Samples
 from hasten.training.settings import TrainSettings
-from hasten.types import Data, digest
+from hasten.types import Data, canonical, digest
 
 if TYPE_CHECKING:
     import torch
@@ -64,11 +63,13 @@ class Task:
 
     def identity(self, settings: TrainSettings) -> dict[str, Any]:
         """What must be the same for a checkpoint to be gone on from."""
-        labels = self.samples.targets.tobytes()
+        weights = {name: list(value.shape) for name, value in self.module.state_dict().items()}
         return {
             **settings.identity(),
             "recipe": self.recipe.to_json(),
-            "data": digest(sample_digests(self.data).tobytes(), labels),
+            "network": {"weights": digest(canonical(weights))},
+            "data": content(self.data),
+            "parts": digest(*(rows.tobytes() for rows in self.parts.every)),
         }
 
 
@@ -105,11 +106,6 @@ def _network(what: Any, data: Data, settings: TrainSettings) -> tuple[Recipe, to
     own = Recipe(name, "a model of your own", "", name, training=OWN)
     if isinstance(what, torch.nn.Module):
         return own, copy.deepcopy(what)
-    model = find_frontend(what)(Source(what))
-    if model.form != "torch":
-        raise BadInput(
-            f"Cannot train '{what}': it is a model in form {model.form}. Give an nn.Module as "
-            "package.module:factory, or a recipe."
-        )
-    module: torch.nn.Module = model.handle
-    return own, module.requires_grad_(True)
+    torch.manual_seed(settings.seed)
+    module, _ = build(what, (os.getcwd(),))
+    return own, copy.deepcopy(module)  # it may be kept under that name

@@ -9,8 +9,13 @@ from typing import Any
 def copies(found: Mapping[str, Any]) -> list[str]:
     """Copies between the parts; older runs hold less."""
     parts = found["parts"]
-    kinds = (("exact", parts["copies"]), ("near", parts.get("near_copies")))
-    return [_copies(kind, count, parts["cleaned"]) for kind, count in kinds if count]
+    kinds = (
+        ("training", "exact copy", "validation or test", parts["copies"]),
+        ("training", "near copy", "validation or test", parts.get("near_copies")),
+        ("validation", "exact copy", "test", parts.get("held_copies")),
+        ("training", "exact copy", "other training", parts.get("repeated")),
+    )
+    return [_copies(*kind, parts["cleaned"]) for kind in kinds if kind[-1]]
 
 
 def remarks(found: Mapping[str, Any]) -> list[str]:
@@ -23,11 +28,12 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
     return [*lines, *found.get("notes", ())]
 
 
-def _copies(kind: str, count: int, cleaned: bool) -> str:
-    one = f"1 training sample is {'an' if kind == 'exact' else 'a'} {kind} copy"
-    what = one if count == 1 else f"{count:,} training samples are {kind} copies"
+def _copies(part: str, kind: str, others: str, count: int, cleaned: bool) -> str:
+    article = "an" if kind.startswith("exact") else "a"
+    one, many = f"1 {part} sample is {article} {kind}", kind.replace("copy", "copies")
+    what = one if count == 1 else f"{count:,} {part} samples are {many}"
     done = "left out" if cleaned else "in use; --remove-copies leaves them out"
-    return f"{what} of validation or test samples: {done}."
+    return f"{what} of {others} samples: {done}."
 
 
 def reduction_line(found: Mapping[str, Any]) -> str:

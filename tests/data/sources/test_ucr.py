@@ -46,7 +46,9 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_set_with_its_official_parts(wheel: Path) -> None:
     found = load("ucr:Hills")
-    np.testing.assert_array_equal(found.inputs["series"], [[0.5, 1.5, -1], [1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(
+        found.inputs["series"][..., 0], [[0.5, 1.5, -1], [1, 2, 3], [4, 5, 6]]
+    )
     assert found.inputs["series"].dtype == np.float32
     assert found.classes == ("-1", "2", "7")
     assert np.asarray(found.labels).tolist() == [1, 0, 2]

@@ -8,15 +8,12 @@ arguments, unless it is data itself; modules in the working folder are found.
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from hasten.data.sources._arrays import from_object
 from hasten.errors import BadData, HastenError
+from hasten.imports import working_folder_first
 from hasten.plugin import DataSource
 from hasten.types import Data, Spec
 
@@ -33,22 +30,11 @@ class Factory(DataSource):
         return isinstance(what, str) and NOTATION.fullmatch(what) is not None
 
     def load(self, what: Any, spec: Spec | None, options: Any) -> Data:
-        with _working_folder_first():
+        with working_folder_first():
             made = _attribute(what)
             if callable(made):
                 made = _called(what, made)
             return from_object(what, made, spec)
-
-
-@contextmanager
-def _working_folder_first() -> Iterator[None]:
-    """Let imports find modules in the working folder, as ``python -m`` does."""
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
 
 
 def _attribute(what: str) -> Any:

@@ -28,9 +28,14 @@ class RunData(DataSource):
     def load(self, what: Any, spec: Spec | None, options: Any) -> Data:
         from hasten import data
         from hasten.training.folds import divide_folds
-        from hasten.training.parts import divide, prepared
+        from hasten.training.parts import content, divide, prepared
 
         record = json.loads((Path(what) / RECORD).read_text())
+        if "test" not in record:
+            raise BadData(
+                f"Cannot load the data of the run '{what}': it has not ended. Go on with it: "
+                f"hasten train --resume -o {what}."
+            )
         asked = record["asked"]["data"]
         if asked is None:
             raise BadData(
@@ -38,9 +43,23 @@ class RunData(DataSource):
                 "them with --data."
             )
         found, given = data.load(asked), record["settings"]
+        known = record["data"].get("content")
+        if known is not None and known != content(found):
+            raise BadData(
+                f"Cannot load the data of the run '{what}': '{asked}' holds other samples than it "
+                "was trained on, so which of them it has seen is not known. Give others: --data."
+            )
         parts = divide(found, given["seed"], given["clean"], given["near_copies"], given["keep"])
         if given["folds"]:
-            every = divide_folds(found, parts, given["folds"], given["seed"])
+            every = divide_folds(
+                found,
+                parts,
+                given["folds"],
+                given["seed"],
+                given["clean"],
+                given["near_copies"],
+                given["keep"],
+            )
             parts = every[record["fold"] - 1]
         scales = {
             name: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()

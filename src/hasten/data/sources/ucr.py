@@ -53,7 +53,7 @@ class Ucr(DataSource):
         count = len(tables["TRAIN"])
         return Data(
             what,
-            {"series": series},
+            {"series": series[..., None]},
             labels.astype(np.int64),
             "classification",
             tuple(f"{value:g}" for value in classes),

@@ -29,7 +29,7 @@ class PlanRow:
 
 def plan(run: RunRecord) -> list[PlanRow]:
     """What the planner tried, in that order."""
-    return [_plan_row(row) for row in run.systems]
+    return [_plan_row(row) for row in run.tried]
 
 
 def _plan_row(row: Mapping[str, Any]) -> PlanRow:
@@ -48,6 +48,10 @@ def data(run: RunRecord) -> Facts:
     """The parts, copies between them, and what centred and scaled the inputs."""
     found, parts = run.raw["data"], run.raw["data"]["parts"]
     copies = units.count(parts["copies"])
+    others = [
+        ("Exact copies of test in validation", parts.get("held_copies")),
+        ("Samples that come again in training", parts.get("repeated")),
+    ]
     if parts["copies"]:
         copies += ", left out" if parts["cleaned"] else ", in use"
     facts = [
@@ -57,6 +61,7 @@ def data(run: RunRecord) -> Facts:
         ("Validation", f"{units.count(parts['validation'])} samples, read after every epoch"),
         ("Test", f"{units.count(parts['test'])} samples, read once"),
         ("Exact copies of validation or test in training", copies),
+        *((label, units.count(count)) for label, count in others if count),
     ]
     facts += [(f"Input {name}", str(list(shape))) for name, shape in run.raw["inputs"].items()]
     if run.raw["classes"]:

@@ -68,15 +68,18 @@ class RunRecord:
     @cached_property
     def changed(self) -> list[str]:
         """The speed-ups that change what is learned, as they are used."""
-        asked = self.raw["recipe"].get("speedups") or {}
-        listed = [Use.of(name, **options) for name, options in asked.items()]
+        if "learned" in self.raw:
+            listed = [Use.from_json(use) for use in self.raw["learned"]["used"]]
+        else:  # an older run
+            asked = self.raw["recipe"].get("speedups") or {}
+            listed = [Use.of(name, **options) for name, options in asked.items()]
         planned = [Use.from_json(row["use"]) for row in self.raw["plan"] if _changes(row)]
         return list(dict.fromkeys(map(str, [*listed, *planned])))
 
     @property
-    def systems(self) -> list[Mapping[str, Any]]:
-        """The planner's rows of what leaves learning alone."""
-        return [row for row in self.raw["plan"] if row["kind"] == "system"]
+    def tried(self) -> list[Mapping[str, Any]]:
+        """The planner's rows: what leaves learning alone, and what was timed all the same."""
+        return list(self.raw["plan"])
 
 
 def _changes(row: Mapping[str, Any]) -> bool:

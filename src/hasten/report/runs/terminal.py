@@ -34,7 +34,7 @@ def summary(
     parts += [Text(text, "dim") for text in headline.remarks(run)]
     if run.folds:
         parts += [Text(), Text(f"{headline.folds(run)}."), _folds(run)]
-    if run.systems:
+    if run.tried:
         parts += [Text(), _plan(run)]
     if run.changed:
         parts += [Text(f"\nchanges what is learned: {', '.join(run.changed)}")]
