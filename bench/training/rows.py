@@ -68,8 +68,9 @@ ROWS = {
             {"batch": 512},
             epochs=7.5,
         ),
+        # What the plain loop reached in pilots: after 20 epochs (0.96), and after 39 (0.686).
         Row("motion", "Moving Fashion-MNIST, CNN + LSTM", clips.data, "video", 0.95),
-        Row("crop", "Crop (UCR), LSTM", named("ucr:Crop"), "sequence", 0.7),
+        Row("crop", "Crop (UCR), LSTM", named("ucr:Crop"), "sequence", 0.68),
     )
 }
 TRIALS = {"digits": Row("digits", "digits: a trial", named("digits"), "cnn", 0.9)}
