@@ -38,7 +38,11 @@ demo: $(VENV)/.demo ## install, then run the main job on real data: demo/fast.ha
 test: $(VENV)/.dev ## the tests: under 10 minutes on 2 cores; no GPU, root or internet
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-all: $(VENV)/.dev ## also the slow ones
+$(VENV)/.sources: $(VENV)/.dev
+	$(PIP) --editable '.[tensorflow]' ai-edge-litert
+	@touch $@
+
+test-all: $(VENV)/.sources ## also the slow ones, and TensorFlow's (2 GB more)
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev ## format, lint, types, layers

@@ -1,6 +1,6 @@
-"""Writes the two pages of the documentation that repeat the code: commands and plug-ins.
+"""Writes what the documentation repeats of the code: commands, plug-ins, and the table of sources.
 
-    python -m bench.reference            writes docs/commands.md and docs/catalogue.md
+    python -m bench.reference            writes docs/commands.md, catalogue.md and frameworks.md
     python -m bench.reference --check    says whether they are as the code is
 
 Everything in them comes from help texts, docstrings and class attributes.
@@ -26,6 +26,7 @@ from hasten.plugin import Plugin
 DOCS = Path(__file__).parents[1] / "docs"
 SPEEDUPS = Path(__file__).parent / "results" / "speedups.json"
 MADE = "<!-- Made by `python -m bench.reference`: change the code, not this page. -->"
+SOURCES = ("<!-- sources -->", "<!-- /sources -->")
 FAMILIES = {
     "frontends": "Front ends: read a source framework's models",
     "forms": "Forms: how a model is held and kept",
@@ -33,6 +34,7 @@ FAMILIES = {
     "techniques": "Techniques: change graph or weights",
     "engines": "Engines: runtimes",
     "speedups": "Speed-ups: make training faster",
+    "frameworks": "Frameworks: what `hasten compare` trains one network in",
     "targets": "Targets: what the machine is",
     "data.sources": "Data sources",
 }
@@ -191,12 +193,41 @@ def _kind(written: str) -> str:
     return ", ".join(f"`{value}`" for value in values)
 
 
+# --- sources --------------------------------------------------------------------------------------
+
+
+def sources_table() -> str:
+    """What every front end reads, what it needs, and what its models are compared with."""
+    rows = []
+    for one in sorted(plugin.frontends.all(), key=lambda front_end: front_end.order):
+        if not type(one).__module__.startswith("hasten."):
+            continue
+        first = (inspect.getdoc(inspect.getmodule(type(one))) or "").partition("\n")[0]
+        source, _, read = first.rstrip(".").partition(": ")
+        needs = ", ".join(map(plugin.requirement_name, one.requires))
+        compared = one.compared_with or "used as it is"
+        rows.append((source, read, f"{needs} (`hasten[{one.extra}]`)", compared))
+    return "\n".join(grid(("source", "read", "needs", "compared with"), rows))
+
+
+def frameworks_page() -> str:
+    """``docs/frameworks.md`` with its table as the code is."""
+    page = (DOCS / "frameworks.md").read_text()
+    before, _, rest = page.partition(SOURCES[0])
+    _, _, after = rest.partition(SOURCES[1])
+    return f"{before}{SOURCES[0]}\n{sources_table()}\n{SOURCES[1]}{after}"
+
+
 # --- both -----------------------------------------------------------------------------------------
 
 
 def pages() -> dict[str, str]:
     """The pages by file name."""
-    return {"commands.md": commands_page(), "catalogue.md": catalogue_page()}
+    return {
+        "commands.md": commands_page(),
+        "catalogue.md": catalogue_page(),
+        "frameworks.md": frameworks_page(),
+    }
 
 
 def outdated(folder: Path = DOCS) -> list[str]:

@@ -1,8 +1,9 @@
 """Hasten: make a deep-learning model as fast as the hardware allows, and prove that it still works.
 
 The verbs, in order: ``train`` a model, ``optimize`` it, ``load`` the bundle it wrote, ``bench``
-and ``verify`` it elsewhere. ``plans`` shows what a search would try. Data come in as names, files
-or ``Data``.
+and ``verify`` it elsewhere; ``convert`` it to another format. ``plans`` shows what a search would
+try, ``compare_frameworks`` which framework is fastest here. Data come in as names, files or
+``Data``.
 
 Every public name is imported when it is first asked for, so that ``import hasten`` costs nothing.
 """
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hasten.bench import bench
     from hasten.bundle import Bundle, load
+    from hasten.compare import Comparison, compare_frameworks
+    from hasten.convert import convert
     from hasten.errors import HastenError
     from hasten.optimize import optimize, plans
     from hasten.result import Result
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bundle",
+    "Comparison",
     "Data",
     "HastenError",
     "Normalisation",
@@ -33,6 +37,8 @@ __all__ = [
     "Run",
     "TensorSpec",
     "bench",
+    "compare_frameworks",
+    "convert",
     "load",
     "optimize",
     "plans",
@@ -43,6 +49,8 @@ __all__ = [
 HOMES = {
     "bench": "bench",
     "bundle": "Bundle load",
+    "compare": "Comparison compare_frameworks",
+    "convert": "convert",
     "errors": "HastenError",
     "optimize": "optimize plans",
     "result": "Result",

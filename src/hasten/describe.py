@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hasten import plugin
 from hasten.manifest import opened, read_manifest
-from hasten.plugin import Source
 from hasten.search import space
+from hasten.search.settings import model_source
 from hasten.search.space import Situation
 from hasten.search.store import Store
 from hasten.search.workshop import Workshop
-from hasten.types import Plan, Spec, TensorSpec, Workload
+from hasten.types import Plan, Spec, Step, TensorSpec, Workload
 
 
 def model(
@@ -23,12 +22,14 @@ def model(
     weights: str | None = None,
     trust: bool = False,
     shapes: tuple[TensorSpec, ...] = (),
+    reference: str | None = None,
+    python: str | None = None,
 ) -> dict[str, Any]:
     """What a source model is, as a JSON-ready record; loads it in a child process."""
     target = plugin.targets.get("cpu").probe()
     workshop = Workshop(Store(), target)
     try:
-        source = Source(what, weights, trust, shapes, (os.getcwd(),))
+        source = model_source(what, weights, trust, shapes, reference, python)
         note = workshop.ingest(source, {})
     finally:
         workshop.close()
@@ -40,6 +41,7 @@ def model(
     shown = {
         "model": what,
         "form": note["form"],
+        "compared with": _compared(note["history"]),
         **_tensors(spec),
         "parameters": f"{note['parameters']:,}",
         "multiply-adds": f"{note['macs']:,} per sample" if note["macs"] else "unknown",
@@ -47,7 +49,8 @@ def model(
         "size": f"{note['size_bytes'] / 1e6:.1f} MB",
         "can be tried": f"{len(plans)} plans: " + "; ".join(plans[:6]),
     }
-    record = {key: note[key] for key in ("form", "spec", "traits", "parameters", "macs", "hash")}
+    facts = ("form", "spec", "traits", "parameters", "macs", "hash", "history")
+    record = {key: note[key] for key in facts}
     return {**record, "plans": plans, "shown": shown, "next": f"hasten optimize {what}"}
 
 
@@ -98,6 +101,15 @@ def run(path: Path) -> dict[str, Any]:
         return {**record, "shown": shown, "next": f"hasten train --resume -o {path}"}
     found = model(str(path))
     return {**record, **found, "shown": {**shown, **found["shown"]}}
+
+
+def _compared(history: Sequence[Mapping[str, Any]]) -> str:
+    """What the loaded model was compared with, or why with nothing."""
+    step = Step.from_json(history[0])
+    if step.against and step.difference is not None:
+        share = f"largest difference {step.difference:.1e} of the output's range"
+        return f"{step.against}: {share}"
+    return step.note or "nothing: it is used as it is"
 
 
 def _tensors(spec: Spec) -> dict[str, str]:

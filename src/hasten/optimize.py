@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -31,13 +30,15 @@ from hasten.search.build import find_frontend
 from hasten.search.candidates import Candidates
 from hasten.search.proof import ALPHA, Proof, Prover
 from hasten.search.record import record
-from hasten.search.settings import Settings, seconds
+from hasten.search.settings import Settings, model_source, seconds
 from hasten.search.store import Store
 from hasten.search.workshop import Workshop
 from hasten.types import TensorSpec
 from hasten.verify import SAMPLES
 
 T = TypeVar("T")
+SOURCE = ("weights", "trust", "reference", "python")
+"""Arguments that say how the model is read."""
 PACK_SHARE = 0.1
 """The share of the budget kept for packing, checking and describing the result."""
 
@@ -57,6 +58,8 @@ def optimize(
     budget: str | float = "5m",
     weights: str | Path | None = None,
     trust: bool = False,
+    reference: str | Path | None = None,
+    python: str | None = None,
     sizes: Mapping[str, int] | None = None,
     shapes: Sequence[TensorSpec] = (),
     engines: Sequence[str] = (),
@@ -97,26 +100,21 @@ def optimize(
         memory_bytes=memory_bytes,
         seed=seed,
     )
-    search = Search(settings, model_source(model, weights, trust), data, progress or Progress())
-    with search:
+    source = model_source(model, weights, trust, (), reference, python)
+    with Search(settings, source, data, progress or Progress()) as search:
         return search.run(command or f"hasten.optimize({search.name!r}, ...)", zip)
 
 
 def plans(model: Any, data: Any = None, **options: Any) -> DryRun:
     """What ``optimize`` would try with the same arguments, without building anything."""
     given = dict(options)
-    source = model_source(model, given.pop("weights", None), given.pop("trust", False))
+    told = {name: given.pop(name) for name in SOURCE if name in given}
+    source = model_source(model, **told)
     given["budget_seconds"] = seconds(given.pop("budget", "5m"))
     with Search(Settings(**given), source, data, Progress()) as search:
         situation = search.read().situation
         found = space.plans(situation)
         return DryRun([(p, space.estimate(p)) for p in found], space.pruned(situation))
-
-
-def model_source(model: Any, weights: str | Path | None, trust: bool) -> Source:
-    """Where the model comes from; factories are looked for in the working folder, too."""
-    what = str(model) if isinstance(model, str | os.PathLike) else model
-    return Source(what, str(weights) if weights else None, trust, paths=(os.getcwd(),))
 
 
 class Search:

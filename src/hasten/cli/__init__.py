@@ -49,9 +49,9 @@ def options(
 def _register() -> None:
     if app.registered_commands:
         return
-    from hasten.cli import bench, doctor, inspect, optimize, report, train, verify
+    from hasten.cli import bench, compare, convert, doctor, inspect, optimize, report, train, verify
 
-    for verb in (doctor, train, optimize, bench, report, inspect, verify):
+    for verb in (doctor, train, optimize, bench, compare, report, inspect, convert, verify):
         app.command(name=verb.NAME, epilog=verb.EXAMPLES)(verb.command)
 
 

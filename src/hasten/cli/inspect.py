@@ -21,6 +21,12 @@ def command(
         list[str] | None, typer.Option("--shape", help="An input of a factory.")
     ] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Read files that may run code.")] = False,
+    reference: Annotated[
+        str | None, typer.Option(help="An .npz of inputs and the outputs that belong to them.")
+    ] = None,
+    python: Annotated[
+        str | None, typer.Option(help="The interpreter that has the model's old framework.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show inputs, outputs, parameters, multiply-adds and what is known of it."""
@@ -35,7 +41,14 @@ def command(
         found = run(Path(thing))
     else:
         shapes = tuple(map(read_shape, shape or ()))
-        found = model(thing, weights=weights, trust=trust, shapes=shapes)
+        found = model(
+            thing,
+            weights=weights,
+            trust=trust,
+            shapes=shapes,
+            reference=reference,
+            python=python,
+        )
     if as_json:
         typer.echo(json.dumps(found))
         return

@@ -77,6 +77,12 @@ def command(
     trust: Annotated[
         bool, typer.Option("--trust", help="Read files that may run code (.pt2, pickles).")
     ] = False,
+    reference: Annotated[
+        str | None, typer.Option(help="An .npz of inputs and the outputs that belong to them.")
+    ] = None,
+    python: Annotated[
+        str | None, typer.Option(help="The interpreter that has the model's old framework.")
+    ] = None,
     zip_: Annotated[bool, typer.Option("--zip", help="Also write the bundle as one file.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plans and expected minutes; do nothing.")
@@ -111,6 +117,8 @@ def command(
         "memory_bytes": None if memory is None else _bytes(memory),
         "seed": seed,
         "trust": trust,
+        "reference": reference,
+        "python": python,
     }
     if dry_run:
         _terminal.show_plans(hasten.plans(model, data, **options), as_json)

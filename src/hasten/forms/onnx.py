@@ -16,7 +16,7 @@ from hasten.plugin import Form, engines
 from hasten.types import BATCH, Arrays, Model, Spec, TensorSpec, Use, Workload
 
 FILE = "model.onnx"
-WEIGHTS_FILE = "model.data"
+WEIGHTS = ".data"
 MESSAGE_BYTES = 2_000_000_000
 """Weights above this go to a file of their own: protobuf stops at 2 GiB."""
 
@@ -26,17 +26,22 @@ class Onnx(Form):
 
     requires = ("onnx>=1.17",)
     extra = "onnxruntime"
+    suffix = ".onnx"
 
     def save(self, model: Model, folder: Path) -> None:
+        self.write(model, folder / FILE)
+
+    def write(self, model: Model, path: Path) -> None:
         import onnx
 
         proto = model.handle
         if _weight_bytes(proto) <= MESSAGE_BYTES:
-            (folder / FILE).write_bytes(proto.SerializeToString(deterministic=True))
+            path.write_bytes(proto.SerializeToString(deterministic=True))
             return
         copy = onnx.ModelProto()  # saving with external data empties the message it is given
         copy.CopyFrom(proto)
-        onnx.save_model(copy, str(folder / FILE), save_as_external_data=True, location=WEIGHTS_FILE)
+        beside = path.with_suffix(WEIGHTS).name
+        onnx.save_model(copy, str(path), save_as_external_data=True, location=beside)
 
     def load(self, folder: Path, spec: Spec) -> Any:
         import onnx

@@ -24,11 +24,15 @@ class OpenVINO(Form):
 
     requires = ("openvino>=2025.2",)
     extra = "openvino"
+    suffix = ".xml"
 
     def save(self, model: Model, folder: Path) -> None:
+        self.write(model, folder / XML)
+
+    def write(self, model: Model, path: Path) -> None:
         import openvino
 
-        openvino.save_model(model.handle, folder / XML, compress_to_fp16=False)
+        openvino.save_model(model.handle, path, compress_to_fp16=False)
 
     def load(self, folder: Path, spec: Spec) -> Any:
         import openvino

@@ -42,6 +42,12 @@ class TorchForm(Form):
 
     requires = ("torch>=2.11", "safetensors>=0.4.3")
     extra = "torch"
+    suffix = ".pt2"
+
+    def write(self, model: Model, path: Path) -> None:
+        import torch
+
+        torch.export.save(self.export(model.handle, model.spec), path)
 
     def save(self, model: Model, folder: Path) -> None:
         import torch

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hasten.errors import BadInput
+from hasten.plugin.checking import noise
 from hasten.types import BATCH, TensorSpec
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ STEP = 32
 
 def parameters(module: torch.nn.Module) -> tuple[list[str], list[str]]:
     """``(all, required)`` names of what ``forward`` takes, in order, without ``*`` and ``**``."""
+    schema = getattr(module.forward, "schema", None)
+    if schema is not None:  # TorchScript's
+        own = schema.arguments[1:]
+        return [a.name for a in own], [a.name for a in own if not a.has_default_value()]
     found = inspect.signature(module.forward).parameters.values()
     named = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return [p.name for p in named], [p.name for p in named if p.default is p.empty]
@@ -77,14 +82,6 @@ class Inputs:
             shapes = [tuple(1 if d == BATCH else d for d in spec.shape) for spec in self.specs]
         pairs = zip(self.specs, shapes, strict=True)
         return replace(self, specs=tuple(replace(spec, shape=shape) for spec, shape in pairs))
-
-
-def noise(seed: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Values that most networks accept: normal floats, and 0 or 1 where they may be indices."""
-    kind, generator = np.dtype(dtype), np.random.default_rng(seed)
-    if kind.kind in "fc":
-        return np.asarray(generator.standard_normal(shape), kind)
-    return np.asarray(generator.integers(0, 2, shape), kind)
 
 
 def from_examples(module: torch.nn.Module, given: Any) -> Inputs:
@@ -145,6 +142,13 @@ def from_specs(module: torch.nn.Module, specs: Sequence[TensorSpec]) -> Inputs:
     if missing := [name for name in required if name not in given]:
         raise BadInput(f"Input '{missing[0]}' has no shape. Give it: --shape {missing[0]}=batch,…")
     return Inputs(tuple(given[name] for name in names if name in given) if names else tuple(specs))
+
+
+def called(inputs: Inputs, outputs: Sequence[str]) -> Inputs:
+    """The inputs with the names of outputs that a file gives, if these can be told apart."""
+    taken = {spec.name for spec in inputs.specs}
+    clear = len(set(outputs)) == len(outputs) and not taken & set(outputs) and all(outputs)
+    return replace(inputs, outputs=tuple(outputs)) if clear else inputs
 
 
 def from_program(program: ExportedProgram) -> Inputs:

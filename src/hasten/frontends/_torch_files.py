@@ -6,6 +6,7 @@ import importlib
 import logging
 import pickle
 import sys
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -155,10 +156,7 @@ def load_pickle(path: Path, trust: bool) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if "TorchScript" in str(error):
-            raise BadModel(
-                f"Cannot use '{path}': it is a TorchScript archive, which torch.export refuses. "
-                "Give the module as 'package.module:factory', or an ONNX file made from it."
-            ) from error
+            return _load_script(path, trust)
         if not isinstance(error, pickle.UnpicklingError) or not _is_pickle(path):
             raise BadModel(
                 f"Cannot read '{path}': it is damaged, or torch.save did not write it "
@@ -168,6 +166,20 @@ def load_pickle(path: Path, trust: bool) -> Any:
         raise Untrusted(f"Cannot read '{path}': the pickle in it can run code. {INSTEAD}")
     try:
         return torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise BadModel(f"Cannot read '{path}': {first_line(error)}.") from error
+
+
+def _load_script(path: Path, trust: bool) -> torch.jit.ScriptModule:
+    """What ``torch.jit.save`` wrote."""
+    if not trust:
+        raise Untrusted(f"Cannot read '{path}': TorchScript in it is code. {INSTEAD}")
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript is deprecated, which its users know
+            return torch.jit.load(path, map_location="cpu")
     except Exception as error:
         raise BadModel(f"Cannot read '{path}': {first_line(error)}.") from error
 

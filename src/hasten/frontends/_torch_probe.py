@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from hasten import plugin
 from hasten.errors import BadModel, NumericMismatch, Unsupported
 from hasten.frontends._torch import Inputs, leaves, output_names, positional
 from hasten.frontends._torch_files import first_line
-from hasten.types import Spec, TensorSpec
+from hasten.types import Model, Spec, Step, TensorSpec, Use
 
 if TYPE_CHECKING:
     import torch
@@ -25,12 +25,33 @@ Tensors = Sequence["torch.Tensor"]
 
 @dataclass(frozen=True)
 class Probed:
-    """A module called by position, its specification, and what had to be given up, if anything."""
+    """A module called by position, its specification, and what had to be given up, if anything.
+
+    ``difference`` is that of its exported graph from itself; ``None`` where it was not exported.
+    """
 
     module: torch.nn.Module
     spec: Spec
     live: bool = False
     note: str = ""
+    difference: float | None = None
+
+    def model(self, frontend: str, against: str = "", notes: Iterable[str] = ()) -> Model:
+        """The module as a model of a front end.
+
+        ``against`` names the framework whose own object the module is: its graph was compared with
+        what that computes. Where Hasten built the module from a file, leave it empty.
+        """
+        told = "; ".join(note for note in (self.note, *notes) if note)
+        step = Step(
+            "frontends",
+            Use.of(frontend),
+            difference=self.difference if against else None,
+            note=told,
+            against=against if self.difference is not None else "",
+        )
+        traits = frozenset({"live"} if self.live else ())
+        return Model("torch", self.module, self.spec, traits, (step,))
 
 
 def probe(module: torch.nn.Module, inputs: Inputs) -> Probed:
@@ -41,9 +62,9 @@ def probe(module: torch.nn.Module, inputs: Inputs) -> Probed:
     for attempt in attempts:
         try:
             called.append(_called(module, attempt))
-            _export(*called[-1])
+            worst = _export(*called[-1])
             note = f"the batch is fixed: {reasons[0]}" if reasons else ""
-            return Probed(*called[-1][:2], note=note)
+            return Probed(*called[-1][:2], note=note, difference=worst)
         except (BadModel, NumericMismatch, Unsupported) as error:
             reasons.append(str(error).rstrip("."))
             if attempt.free:
@@ -57,12 +78,12 @@ def probe(module: torch.nn.Module, inputs: Inputs) -> Probed:
     return Probed(*called[0][:2], live=True, note=note)
 
 
-def _export(handle: torch.nn.Module, spec: Spec, feeds: Sequence[Tensors]) -> None:
-    """Export the module; refuse a graph that gives other outputs than the module."""
+def _export(handle: torch.nn.Module, spec: Spec, feeds: Sequence[Tensors]) -> float:
+    """Export the module; how far its graph's outputs are from its own, refused if too far."""
     form: Any = plugin.forms.get("torch")
     graph = form.flatten(form.export(handle, spec))
-    for feed in feeds:
-        _agree(_tensors(handle, feed), _tensors(graph, feed), "its exported graph")
+    pairs = [(_tensors(handle, feed), _tensors(graph, feed)) for feed in feeds]
+    return max(_agree(own, exported, "its exported graph") for own, exported in pairs)
 
 
 def _called(module: torch.nn.Module, inputs: Inputs) -> tuple[torch.nn.Module, Spec, list[Tensors]]:
@@ -132,12 +153,12 @@ def _independent(outputs: Sequence[TensorSpec], many: Tensors, few: Tensors) -> 
         _agree([tensor[:FEW] for tensor in many], few, "a smaller batch of the same samples")
 
 
-def _agree(expected: Tensors, found: Tensors, what: str) -> None:
-    """Refuse outputs that differ by more than the tolerance."""
-    for a, b in zip(expected, found, strict=True):
-        worst = _difference(a, b)
-        if worst > TOLERANCE:
-            raise NumericMismatch(f"{what} gives outputs that differ by {worst:.1e} of the range")
+def _agree(expected: Tensors, found: Tensors, what: str) -> float:
+    """The largest difference of outputs; refused above the tolerance."""
+    worst = max(_difference(a, b) for a, b in zip(expected, found, strict=True))
+    if worst > TOLERANCE:
+        raise NumericMismatch(f"{what} gives outputs that differ by {worst:.1e} of the range")
+    return worst
 
 
 def _difference(a: torch.Tensor, b: torch.Tensor) -> float:

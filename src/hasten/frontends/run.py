@@ -29,6 +29,7 @@ class RunFrontend(Frontend):
     requires = ("torch>=2.11", "safetensors>=0.4.3")
     extra = "torch"
     order = 5
+    compared_with = "PyTorch"
 
     def sniff(self, what: Any) -> bool:
         return isinstance(what, str | Path) and (Path(what) / RECORD).is_file()
@@ -64,7 +65,7 @@ class RunFrontend(Frontend):
             labels=tuple(record["classes"]),
             normalisation=scales,
         )
-        return Model("torch", probed.module, spec, frozenset({"live"} if probed.live else ()))
+        return replace(probed.model(self.name, "PyTorch"), spec=spec)
 
     def _module(self, record: Any, source: Source) -> torch.nn.Module:
         recipe = record["recipe"]

@@ -1,4 +1,4 @@
-"""PyTorch modules: live ones, factories, ``.pt2`` files and pickled modules.
+"""PyTorch modules: live ones, factories, ``.pt2`` files, TorchScript and pickled modules.
 
 **Source:** PyTorch 2.13 (``torch.export``, ``torch.load``). Inputs are taken from what the user
 specified, from the factory's examples, or from the module's ``example_input_array`` (the name
@@ -31,8 +31,10 @@ from hasten.frontends._torch_files import (
     load_weights,
 )
 from hasten.frontends._torch_probe import probe
+from hasten.frontends._torch_script import is_script, script_cases, unscripted
 from hasten.plugin import Frontend, Source
-from hasten.types import Model, Step, Use
+from hasten.plugin.checking import compared
+from hasten.types import Model
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +49,7 @@ class TorchFrontend(Frontend):
 
     requires = ("torch>=2.11", "safetensors>=0.4.3")
     extra = "torch"
+    compared_with = "PyTorch"
 
     def sniff(self, what: Any) -> bool:
         if isinstance(what, str | Path):
@@ -64,13 +67,15 @@ class TorchFrontend(Frontend):
         module, given = self._module(source)
         if source.weights is not None:
             load_weights(module, Path(source.weights), source.trust)
-        module = module.cpu().eval().requires_grad_(False)
-        probed = probe(module, self._inputs(module, given, source))
-        traits = frozenset({"live"} if probed.live else ())
-        model = Model("torch", probed.module, probed.spec, traits)
-        if not probed.note:
-            return model
-        return model.derive(Step(self.family, Use.of(self.name), note=probed.note))
+        module = module.cpu().eval()
+        for weight in module.parameters():
+            weight.requires_grad_(False)
+        inputs = self._inputs(module, given, source)
+        if not is_script(module):
+            return probe(module, inputs).model(self.name, "PyTorch")
+        graph, notes = unscripted(module, inputs)
+        model = probe(graph, inputs).model(self.name, notes=notes)
+        return compared(model, self.name, "TorchScript", script_cases(module, model.spec))
 
     def _module(self, source: Source) -> tuple[torch.nn.Module, Any]:
         """``(module, example inputs or None)``, the module free to be changed."""

@@ -17,12 +17,14 @@ from hasten.plugin.finding import (
     converters,
     engines,
     forms,
+    frameworks,
     frontends,
     sources,
     speedups,
     targets,
     techniques,
 )
+from hasten.plugin.frameworks import Framework, Layer, Net
 from hasten.plugin.models import Converter, Form, Frontend, Source, Technique
 from hasten.plugin.running import DataSource, Engine, Runner, Target
 from hasten.plugin.training import Moment, Setup, Speedup
@@ -35,8 +37,11 @@ __all__ = [
     "Facts",
     "Family",
     "Form",
+    "Framework",
     "Frontend",
+    "Layer",
     "Moment",
+    "Net",
     "Plugin",
     "Runner",
     "Setup",
@@ -48,6 +53,7 @@ __all__ = [
     "distribution",
     "engines",
     "forms",
+    "frameworks",
     "frontends",
     "requirement_name",
     "sources",

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from hasten.errors import BrokenContract, UnknownName
 from hasten.plugin.base import Plugin
+from hasten.plugin.frameworks import Framework
 from hasten.plugin.models import Converter, Form, Frontend, Technique
 from hasten.plugin.running import DataSource, Engine, Target
 from hasten.plugin.training import Speedup
@@ -94,13 +95,14 @@ engines: Family[Engine] = Family(Engine)  # type: ignore[type-abstract]
 targets: Family[Target] = Family(Target)  # type: ignore[type-abstract]
 sources: Family[DataSource] = Family(DataSource)  # type: ignore[type-abstract]
 speedups: Family[Speedup] = Family(Speedup)  # type: ignore[type-abstract]
+frameworks: Family[Framework] = Family(Framework)  # type: ignore[type-abstract]
 
 FAMILIES: Mapping[str, Family[Any]] = MappingProxyType(
     {
         family.name: family
         for family in (
             *(frontends, forms, converters, techniques, engines, targets, sources),
-            speedups,
+            *(speedups, frameworks),
         )
     }
 )

@@ -20,7 +20,9 @@ class Source:
 
     ``what`` is a path, ``"package.module:factory"``, or a live object. ``examples`` are one
     specification per input, for sources that do not declare their inputs; ``paths`` are folders
-    to search for the factory's package first.
+    to search for the factory's package first; ``reference`` is an ``.npz`` of inputs and the
+    outputs that belong to them; ``python`` is the interpreter that has the source's framework,
+    for those that cannot live beside today's.
     """
 
     what: Any
@@ -28,6 +30,8 @@ class Source:
     trust: bool = False
     examples: tuple[TensorSpec, ...] = ()
     paths: tuple[str, ...] = ()
+    reference: str | None = None
+    python: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -36,6 +40,8 @@ class Source:
             "trust": self.trust,
             "examples": [spec.to_json() for spec in self.examples],
             "paths": list(self.paths),
+            "reference": self.reference,
+            "python": self.python,
         }
 
     @classmethod
@@ -46,6 +52,8 @@ class Source:
             raw["trust"],
             tuple(map(TensorSpec.from_json, raw["examples"])),
             tuple(raw["paths"]),
+            raw.get("reference"),
+            raw.get("python"),
         )
 
 
@@ -57,6 +65,12 @@ class Form(Plugin):
     """
 
     family = "forms"
+    suffix: ClassVar[str] = ""
+    """Of a file that other programs read; empty: it has no such file."""
+
+    def write(self, model: Model, path: Path) -> None:
+        """Write ``model.handle`` as a file for other programs, and what belongs to it beside it."""
+        raise Unsupported(f"Cannot write form {self.name} as a file for other programs.")
 
     @abstractmethod
     def save(self, model: Model, folder: Path) -> None:
@@ -94,6 +108,8 @@ class Frontend(Plugin):
     family = "frontends"
     order: ClassVar[int] = 50
     """Front ends are asked in this order; the first that recognises a source gets it."""
+    compared_with: ClassVar[str] = ""
+    """What computes the outputs that a loaded model must give; empty: it is used as it is."""
 
     @abstractmethod
     def sniff(self, what: Any) -> bool:
@@ -112,18 +128,22 @@ class Frontend(Plugin):
         """The model, in one form, with its specification."""
 
     def __call__(self, source: Source) -> Model:
+        from hasten.plugin import checking  # it asks for engines, which this file comes before
+
         self._require()
         began = time.perf_counter()
         model = self.load(source)
         if not model.spec.inputs or not model.spec.outputs:
             raise BrokenContract(f"Front end '{self.name}' returned a model without a spec.")
+        if source.reference is not None:
+            model = checking.referenced(model, self.name, source.reference)
         step = Step(
             self.family,
             Use.of(self.name),
             time.perf_counter() - began,
             versions=self.versions(),
         )
-        return model.derive(step)
+        return checking.merged(model, step)
 
 
 class Converter(Plugin):

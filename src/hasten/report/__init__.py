@@ -24,6 +24,7 @@ Evidence = Mapping[str, Any]
 __all__ = [
     "figure_png",
     "figure_svg",
+    "frameworks_html",
     "html",
     "run_html",
     "run_png",
@@ -47,6 +48,13 @@ def run_html(record: Evidence, epochs: Sequence[Evidence], examples: Evidence) -
     from hasten.report.runs.record import RunRecord
 
     return render(RunRecord(record, epochs, examples))
+
+
+def frameworks_html(record: Evidence) -> str:
+    """The page of a comparison of frameworks. Needs the extra ``report``."""
+    from hasten.report.frameworks.page import render
+
+    return render(record)
 
 
 def run_svg(record: Evidence, epochs: Sequence[Evidence]) -> str:

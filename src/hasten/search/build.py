@@ -18,7 +18,8 @@ import numpy as np
 from hasten import plugin
 from hasten.errors import HastenError, NumericMismatch, Unsupported
 from hasten.metrics import equivalent
-from hasten.plugin import Engine, Runner, Source
+from hasten.plugin import Runner, Source
+from hasten.plugin.checking import yardstick
 from hasten.search import samples
 from hasten.search.samples import Part, first, ready
 from hasten.search.store import Store, code, folder_files, folder_hash
@@ -87,8 +88,8 @@ def find_frontend(what: Any) -> plugin.Frontend:
     from hasten.errors import BadModel
 
     raise BadModel(
-        f"Cannot tell what model '{what}' is. Give a .onnx file, a .pt2 file with --trust, or "
-        "'package.module:factory' returning an nn.Module."
+        f"Cannot tell what model '{what}' is. Give a .onnx, .keras or .pt2 file, "
+        "'package.module:factory' returning an nn.Module, or what docs/frameworks.md lists."
     )
 
 
@@ -105,12 +106,6 @@ def read_source(source: Source) -> Model:
 def check_sizes(spec: Spec, workload: Workload) -> list[int]:
     """The batch sizes a conversion is checked at: the workload's, and another if it is free."""
     return [workload.batch, workload.batch + 1] if spec.batched else [workload.batch]
-
-
-def yardstick(form: str) -> Engine | None:
-    """The installed engine that computes ``form`` most faithfully in fp32."""
-    fit = [e for e in plugin.engines.available() if form in e.accepts and e.yardstick > 0]
-    return max(fit, key=lambda engine: engine.yardstick, default=None)
 
 
 def faithful_outputs(model: Model, inputs: Arrays, workload: Workload) -> list[Arrays] | None:

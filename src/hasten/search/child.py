@@ -41,14 +41,20 @@ class Workplace(Protocol):
 class Child:
     """A worker process with a time limit per request and a limit on its group's memory."""
 
-    def __init__(self, log: Path, memory_bytes: int, environment: dict[str, str] | None = None):
+    def __init__(
+        self,
+        log: Path,
+        memory_bytes: int,
+        environment: Mapping[str, str] | None = None,
+        module: str = "hasten.search.worker",
+    ):
         self.log = log
         self.memory_bytes = memory_bytes
         self.peak_bytes = 0
         with log.open("ab") as sink:
             self.process = subprocess.Popen(
                 # -P: a file such as random.py in the working folder must not hide Python's own.
-                [sys.executable, "-P", "-m", "hasten.search.worker"],
+                [sys.executable, "-P", "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=sink,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hasten import plugin
 from hasten.errors import BadInput, NotInstalled, UnknownName
+from hasten.plugin import Source
 from hasten.types import BATCH, TensorSpec, Workload
 
 OBJECTIVES = ("latency", "throughput", "size")
@@ -41,6 +44,26 @@ def shape(text: str) -> TensorSpec:
         )
     dims = tuple(int(d) if d.isdigit() else d for d in whole["dims"].split(","))
     return TensorSpec(whole["name"] or "", whole["dtype"] or "float32", dims)
+
+
+def model_source(
+    model: Any,
+    weights: str | Path | None = None,
+    trust: bool = False,
+    shapes: Sequence[TensorSpec] = (),
+    reference: str | Path | None = None,
+    python: str | None = None,
+) -> Source:
+    """Where the model comes from; factories are looked for in the working folder, too."""
+    return Source(
+        str(model) if isinstance(model, str | os.PathLike) else model,
+        str(weights) if weights else None,
+        trust,
+        tuple(shapes),
+        (os.getcwd(),),
+        str(reference) if reference else None,
+        python,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

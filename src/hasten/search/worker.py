@@ -1,19 +1,12 @@
 """The child's side: carries out the search's requests, one JSON line each.
 
-Requests name their method in ``do``; answers carry ``ok``. Whatever a runtime prints to standard
-output goes to the log, because the real one belongs to the protocol.
+Requests name their method in ``do``; answers carry ``ok``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import signal
-import sys
-import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from hasten import plugin
-from hasten.errors import CandidateFailed, HastenError, OutOfSpace
+from hasten.errors import HastenError, OutOfSpace, Unsupported
 from hasten.plugin import Runner, Source
-from hasten.search import build, reading, samples
+from hasten.search import build, conversion, reading, samples
+from hasten.search.answering import answering
 from hasten.search.build import Ground
 from hasten.search.pace import LEAST_CALLS, SLOW_CALL_SECONDS, WARM_UP_CALLS
-from hasten.search.store import Store, is_full, no_room
+from hasten.search.store import Store
 from hasten.types import Model, Plan, Spec, digest
 
 
@@ -70,6 +64,13 @@ class Worker:
             key = digest("live", str(os.getpid()), str(time.time_ns()))
             held, note = "source", _described(model, error)
         return {"ok": True, "model": key, "held": held, "bounds": bounds, **note}
+
+    def do_convert(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Write the ingested model as a file of another form."""
+        if self.live is not None:
+            raise Unsupported("Cannot convert a model that stays in its process.")
+        model = build.read_model(Store(Path(request["store"])), request["model"])
+        return {"ok": True, **conversion.write(model, request["form"], Path(request["place"]))}
 
     def do_build(self, request: dict[str, Any]) -> dict[str, Any]:
         """Make a plan's model and try it: outputs, speed to rank by, kernels.
@@ -264,9 +265,6 @@ def _described(model: Model, error: HastenError) -> dict[str, Any]:
     }
 
 
-ERROR_LENGTH = 500
-
-
 def _latency_turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
     """Seconds of each call, one after the other."""
     clock, run = time.perf_counter, runner.run
@@ -299,43 +297,9 @@ def _throughput_turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
     return [(clock() - began) / count]
 
 
-def _die_with_parent() -> None:
-    """Where Linux offers it, be killed as soon as the parent ends, even while stopped."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def _failure(error: Exception) -> HastenError:
-    """An error as the parent is told of it; the traceback of one that is not ours is logged."""
-    if isinstance(error, HastenError):
-        return error
-    if is_full(error):
-        return no_room(getattr(error, "filename", None) or tempfile.gettempdir(), error)
-    traceback.print_exc()
-    text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-    return CandidateFailed(text[:ERROR_LENGTH])
-
-
 def main() -> None:
-    """Answer requests until standard input ends."""
-    _die_with_parent()
-    # The real streams are the protocol's: what a candidate reads and prints goes elsewhere.
-    asked, say = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
-    with open(os.devnull) as nothing:
-        os.dup2(nothing.fileno(), 0)
-    os.dup2(2, 1)
-    worker = Worker()
-    for line in asked:
-        try:
-            answer = worker.handle(json.loads(line))
-        except Exception as error:
-            told = _failure(error)
-            answer = {"ok": False, "kind": type(told).__name__, "error": str(told)}
-        say.write(json.dumps(answer, default=str) + "\n")
-        say.flush()
+    """Answer the search's requests."""
+    answering(Worker().handle)
 
 
 if __name__ == "__main__":

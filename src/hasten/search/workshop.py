@@ -224,6 +224,10 @@ class Workshop:
         note: dict[str, Any] = answer["note"]
         return self.store.get(answer["key"]), note
 
+    def convert(self, form: str, place: Path) -> dict[str, Any]:
+        """Write the ingested model to ``place`` as a file of another form."""
+        return self._ask({"do": "convert", "form": form, "place": str(place)})
+
     def close(self) -> None:
         """Remove the children's logs."""
         if self.here is not None:

@@ -49,7 +49,9 @@ class Step:
     """One thing that was done to a model, with what it took and what was checked.
 
     ``difference`` is the largest output difference from the step's input, as a share of the
-    output's range (``None``: the step is meant to change the outputs).
+    output's range (``None``: the step is meant to change the outputs, or nothing was compared).
+    ``against`` names what gave the outputs to compare with where it was not the step's input: the
+    framework that a model was loaded from.
     """
 
     family: str
@@ -58,6 +60,7 @@ class Step:
     difference: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    against: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -67,6 +70,7 @@ class Step:
             "difference": self.difference,
             "versions": dict(self.versions),
             "note": self.note,
+            "against": self.against,
         }
 
     @classmethod

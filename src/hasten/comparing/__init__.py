@@ -1,0 +1,1 @@
+"""Frameworks compared by measurement: one network, the same first weights, the same batches."""

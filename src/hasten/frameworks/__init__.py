@@ -1,0 +1,1 @@
+"""One network in one framework, one file each: what ``hasten compare frameworks`` times."""
