@@ -142,7 +142,7 @@ def test_a_torch_file_that_cannot_be_read(case: str, hasten: Command, workplace:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("model.xyz", "Give a .onnx file"),
+        ("model.xyz", "Give a .onnx, .keras or .pt2 file"),
         ("no_such_module:build", "no module 'no_such_module'"),
         ("json:no_such_factory", "no_such_factory"),
     ],

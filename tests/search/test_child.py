@@ -257,3 +257,18 @@ def test_here_nothing_is_isolated_but_errors_are_told() -> None:
     here.pause()
     here.resume()
     here.close()
+
+
+def test_of_many_calls_those_that_tell_their_distribution_are_kept() -> None:
+    import numpy as np
+
+    from hasten.search.worker import MOST_KEPT, _kept
+
+    few = [3.0, 1.0, 2.0]
+    assert _kept(few) is few
+    many = list(np.random.default_rng(0).lognormal(size=20_000))
+    kept = _kept(many)
+    assert len(kept) == MOST_KEPT
+    assert (min(kept), max(kept)) == (min(many), max(many))
+    for share in (0.1, 0.5, 0.95):
+        assert np.quantile(kept, share) == pytest.approx(np.quantile(many, share), rel=0.01)

@@ -265,8 +265,12 @@ def _described(model: Model, error: HastenError) -> dict[str, Any]:
     }
 
 
+MOST_KEPT = 500
+"""Calls of one turn whose seconds are kept."""
+
+
 def _latency_turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
-    """Seconds of each call, one after the other."""
+    """Seconds of the calls, one after the other."""
     clock, run = time.perf_counter, runner.run
     began = clock()
     run(feed)
@@ -280,7 +284,16 @@ def _latency_turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
         began = clock()
         run(feed)
         timed.append(clock() - began)
-    return timed
+    return _kept(timed)
+
+
+def _kept(timed: list[float]) -> list[float]:
+    """Of many calls as many as tell their distribution, evenly by rank: a call of microseconds
+    comes ten thousand times in a turn, and all of them would fill the parent's memory."""
+    if len(timed) <= MOST_KEPT:
+        return timed
+    ordered, last = sorted(timed), len(timed) - 1
+    return [ordered[round(n * last / (MOST_KEPT - 1))] for n in range(MOST_KEPT)]
 
 
 def _throughput_turn(runner: Runner, feed: Any, seconds: float) -> list[float]:

@@ -25,7 +25,7 @@ def race(record: Record) -> Facts:
         ("Situation", ", ".join([f"batch {workload.batch}", *sizes, threads, workload.target])),
         ("Objective", workload.objective),
         ("Final rounds", _turns(record, len(max(rounds.values(), key=len, default=[])))),
-        ("Calls in a round", f"{median(calls):.0f} (median)" if calls else units.NONE),
+        ("Calls kept of a turn", f"{median(calls):.0f} (median)" if calls else units.NONE),
         ("Disturbed rounds", _told(final.get("disturbed_rounds"))),
         ("Repeated rounds", _told(final.get("repeated_rounds"))),
         ("Candidates", _counts(record)),
