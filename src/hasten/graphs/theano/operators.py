@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,7 +75,10 @@ def kind_of(call: Call, place: int = 0) -> torch.dtype:
 
 
 def promoted(values: Sequence[Tensor]) -> list[Tensor]:
-    kind = values[0].dtype
-    for value in values[1:]:
-        kind = torch.promote_types(kind, value.dtype)
+    """All in the kind that holds them all. NumPy finds it: PyTorch's own function would be captured
+    with the graph."""
+    names = {kind: name for name, kind in KINDS.items()}
+    if any(value.dtype not in names for value in values):
+        return list(values)
+    kind = KINDS[np.result_type(*(np.dtype(names[value.dtype]) for value in values)).name]
     return [value.to(kind) for value in values]
