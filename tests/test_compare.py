@@ -123,3 +123,19 @@ def test_what_cannot_be_compared() -> None:
         hasten.compare_frameworks("cnn", "digits", frameworks=["torchh"])
     with pytest.raises(BadInput, match="give more --steps"):
         hasten.compare_frameworks("cnn", "digits", steps=3, rounds=3)
+
+
+def test_one_that_fails_on_the_way_is_not_related() -> None:
+    from hasten.compare import TURNS, _relate
+
+    times = {name: [1.0] * 8 for name in TURNS}
+    rivals: dict[str, Any] = {
+        "pytorch": {"status": "measured", **times},
+        "jax": {"status": "failed", **times, "train": [1.0]},
+        "keras_jax": {"status": "measured", **{name: [0.5] * 8 for name in TURNS}},
+    }
+    _relate(rivals)
+    assert rivals["keras_jax"]["train_ratio"]["value"] == 2.0
+    assert "train_ratio" not in rivals["jax"]
+    rivals["pytorch"]["status"] = "failed"
+    _relate({"jax": rivals["jax"], "pytorch": rivals["pytorch"]})

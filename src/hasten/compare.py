@@ -40,6 +40,8 @@ ANSWER_SECONDS = 0.5
 TOLERANCE = 1e-3
 """Of the range of the first outputs, between a framework and PyTorch."""
 MODULE = "hasten.comparing.child"
+TURNS = ("train", "latency", "throughput")
+"""What is timed in rounds."""
 
 
 @dataclass(frozen=True)
@@ -228,9 +230,7 @@ class _Race:
             "status": "measured",
             "difference": worst,
             "first_step_seconds": first["seconds"],
-            "train": [],
-            "latency": [],
-            "throughput": [],
+            **{what: [] for what in TURNS},
         }
 
     def _learn(self) -> None:
@@ -294,12 +294,7 @@ class _Race:
 
         from hasten.search.store import version
 
-        reference = self.rivals.get(REFERENCE, {})
-        for rival in self.rivals.values():
-            for name in ("train", "latency", "throughput"):
-                if rival.get(name) and reference.get(name):
-                    ratio = stats.ratio(reference[name], rival[name])
-                    rival[f"{name}_ratio"] = ratio.to_json()
+        _relate(self.rivals)
         return {
             "schema": "hasten-frameworks-1",
             "hasten": version(),
@@ -315,6 +310,17 @@ class _Race:
             "machine": machine(plugin.targets.get("cpu").probe(), torch.get_num_threads()),
             "rivals": [{"name": name, **rival} for name, rival in self.rivals.items()],
         }
+
+
+def _relate(rivals: Mapping[str, dict[str, Any]]) -> None:
+    """How many times as fast as PyTorch each was; one that failed on the way has fewer rounds."""
+    whole = {name: rival for name, rival in rivals.items() if rival["status"] == "measured"}
+    reference = whole.get(REFERENCE)
+    if reference is None:
+        return
+    for rival in whole.values():
+        for name in TURNS:
+            rival[f"{name}_ratio"] = stats.ratio(reference[name], rival[name]).to_json()
 
 
 def _new(place: Path) -> Path:

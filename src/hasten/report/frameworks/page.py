@@ -14,7 +14,6 @@ from hasten.types import Ratio
 
 Rival = Mapping[str, Any]
 REFERENCE = "pytorch"
-TURNS = ("train", "latency", "throughput")
 
 
 def render(record: Mapping[str, Any]) -> str:
