@@ -18,6 +18,7 @@ from hasten import plugin, recipes  # noqa: E402
 from hasten.comparing import network  # noqa: E402
 from hasten.errors import BadInput, UnknownName, Unsupported  # noqa: E402
 from hasten.frameworks._torch_layers import TorchNet  # noqa: E402
+from hasten.plugin import Lesson  # noqa: E402
 from roads import Said  # noqa: E402
 
 Command = Callable[..., Said]
@@ -42,7 +43,7 @@ def test_the_layers_compute_what_the_recipes_network_does(name: str) -> None:
     module = recipe.module(SHAPES[name], 4).eval()
     with torch.no_grad():
         wanted = module(torch.from_numpy(x)).numpy()
-    net = TorchNet(layers, x, y, 0.1, 0.9)
+    net = TorchNet(Lesson(layers, x, y, 0.1, 0.9))
     np.testing.assert_allclose(net.logits(net.ready(x)), wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -53,8 +54,8 @@ def test_frameworks_learn_the_same(framework: str, name: str) -> None:
     layers, x, y = case(name)
     rows = np.random.default_rng(1).permuted(np.tile(np.arange(64), (3, 1)), axis=1)[:, :32]
     nets = [
-        TorchNet(layers, x, y, 0.05, 0.9),
-        plugin.frameworks.get(framework).build(layers, x, y, 0.05, 0.9),
+        TorchNet(Lesson(layers, x, y, 0.05, 0.9)),
+        plugin.frameworks.get(framework).build(Lesson(layers, x, y, 0.05, 0.9)),
     ]
     found = []
     for net in nets:
@@ -72,10 +73,10 @@ def test_frameworks_learn_the_same(framework: str, name: str) -> None:
 def test_recurrent_layers_of_both_kinds(cell: str) -> None:
     layers, x, y = case("sequence", cell=cell, pooled=False)
     assert [layer.kind for layer in layers] == [cell, "last_step", "linear"]
-    reference = TorchNet(layers, x, y, 0.1, 0.9)
+    reference = TorchNet(Lesson(layers, x, y, 0.1, 0.9))
     wanted = reference.logits(reference.ready(x))
     for name in HERE:
-        net = plugin.frameworks.get(name).build(layers, x, y, 0.1, 0.9)
+        net = plugin.frameworks.get(name).build(Lesson(layers, x, y, 0.1, 0.9))
         np.testing.assert_allclose(net.logits(net.ready(x)), wanted, rtol=1e-3, atol=1e-4)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from hasten import plugin
 from hasten.comparing import network
 from hasten.errors import CandidateFailed, Unsupported
-from hasten.plugin.frameworks import Framework, Net
+from hasten.plugin.frameworks import Framework, Lesson, Net
 from hasten.search.answering import answering
 
 PART = 512
@@ -43,7 +43,8 @@ class Rival:
         framework.load()
         imported = time.perf_counter()
         x, y = np.array(data["train_x"]), np.array(data["train_y"])
-        self.net = framework.build(layers, x, y, request["learning_rate"], request["momentum"])
+        lesson = Lesson(layers, x, y, request["learning_rate"], request["momentum"])
+        self.net = framework.build(lesson)
         built = time.perf_counter()
         first = np.asarray(self.net.logits(self.net.ready(self.test[: request["looked_at"]])))
         np.save(folder / f"{request['framework']}.npy", first)

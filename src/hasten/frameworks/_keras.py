@@ -7,35 +7,41 @@ Pictures are turned to channels last once, when they are handed over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hasten.errors import Unsupported
-from hasten.plugin.frameworks import Layer, Net
+from hasten.plugin.frameworks import Framework, Layer, Lesson, Net
 
 KEPT = 1.0
 """Keras counts what stays of the running mean, PyTorch what is new: they add up to this."""
 
 
+class OnKeras(Framework):
+    """Keras on one of its back ends: a file of its own names which."""
+
+    extra = "frameworks"
+
+    def load(self) -> None:
+        import keras
+
+        keras.backend.backend()
+
+    def build(self, lesson: Lesson) -> Net:
+        return KerasNet(lesson)
+
+
 class KerasNet(Net):
     """``keras.Sequential`` with ``fit``, without shuffling: the steps are given."""
 
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        x: np.ndarray,
-        y: np.ndarray,
-        learning_rate: float,
-        momentum: float,
-    ) -> None:
+    def __init__(self, lesson: Lesson) -> None:
         import keras
 
-        self.pictures = x.ndim == 4
-        self.x, self.y = self._laid(x), y
+        self.pictures = lesson.x.ndim == 4
+        self.x, self.y = self._laid(lesson.x), lesson.y
         parts, weights = [keras.Input(self.x.shape[1:])], []
-        for layer in layers:
+        for layer in lesson.layers:
             part, values = _made(layer)
             parts.append(part)
             weights.append((part, values))
@@ -44,7 +50,7 @@ class KerasNet(Net):
             if values:
                 part.set_weights(values)
         self.model.compile(
-            keras.optimizers.SGD(learning_rate, momentum=momentum),
+            keras.optimizers.SGD(lesson.learning_rate, momentum=lesson.momentum),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hasten.errors import Unsupported
-from hasten.plugin.frameworks import Layer, Net
+from hasten.plugin.frameworks import Layer, Lesson, Net
 
 if TYPE_CHECKING:
     import torch
@@ -18,22 +18,14 @@ if TYPE_CHECKING:
 class TorchNet(Net):
     """Samples in one tensor; ``compiled`` wraps the module where it is given."""
 
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        x: np.ndarray,
-        y: np.ndarray,
-        learning_rate: float,
-        momentum: float,
-        compiled: Callable[[Any], Any] | None = None,
-    ) -> None:
+    def __init__(self, lesson: Lesson, compiled: Callable[[Any], Any] | None = None) -> None:
         import torch
 
-        self.module = network(layers)
+        self.module = network(lesson.layers)
         self.called = compiled(self.module) if compiled else self.module
-        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
+        self.x, self.y = torch.from_numpy(lesson.x), torch.from_numpy(lesson.y)
         learned = [one for one in self.module.parameters() if one.requires_grad]
-        self.optimizer = torch.optim.SGD(learned, lr=learning_rate, momentum=momentum)
+        self.optimizer = torch.optim.SGD(learned, lr=lesson.learning_rate, momentum=lesson.momentum)
         self.loss = torch.nn.CrossEntropyLoss()
 
     def train(self, rows: np.ndarray) -> float:
@@ -151,12 +143,3 @@ def _function(compute: Callable[[Any], Any]) -> nn.Module:
             return compute(x)
 
     return Function()
-
-
-def compiled(
-    layers: Sequence[Layer], x: np.ndarray, y: np.ndarray, learning_rate: float, momentum: float
-) -> TorchNet:
-    """As ``TorchNet``, by way of ``torch.compile``."""
-    import torch
-
-    return TorchNet(layers, x, y, learning_rate, momentum, torch.compile)

@@ -6,13 +6,12 @@ and update, with the old weights' memory given to the new ones; recurrent layers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hasten.frameworks import _jax_layers
-from hasten.plugin.frameworks import Framework, Layer, Net
+from hasten.plugin.frameworks import Framework, Lesson, Net
 
 
 class Jax(Framework):
@@ -26,37 +25,23 @@ class Jax(Framework):
     def load(self) -> None:
         import jax.numpy  # noqa: F401
 
-    def build(
-        self,
-        layers: Sequence[Layer],
-        x: np.ndarray,
-        y: np.ndarray,
-        learning_rate: float,
-        momentum: float,
-    ) -> Net:
-        return JaxNet(layers, x, y, learning_rate, momentum)
+    def build(self, lesson: Lesson) -> Net:
+        return JaxNet(lesson)
 
 
 class JaxNet(Net):
     """Pictures are turned to channels last once, when they are handed over."""
 
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        x: np.ndarray,
-        y: np.ndarray,
-        learning_rate: float,
-        momentum: float,
-    ) -> None:
+    def __init__(self, lesson: Lesson) -> None:
         import jax
         import jax.numpy as jnp
 
-        self.pictures = x.ndim == 4
-        self.x, self.y = self.ready(x), jnp.asarray(y, jnp.int32)
-        learned, kept = _jax_layers.weights(layers)
+        self.pictures = lesson.x.ndim == 4
+        self.x, self.y = self.ready(lesson.x), jnp.asarray(lesson.y, jnp.int32)
+        learned, kept = _jax_layers.weights(lesson.layers)
         speed = jax.tree_util.tree_map(jnp.zeros_like, learned)
         self.state = (learned, kept, speed)
-        run = _jax_layers.function(layers)
+        run = _jax_layers.function(lesson.layers)
 
         def loss(learned: Any, kept: Any, x: Any, y: Any) -> Any:
             logits, kept = run(learned, kept, x, learning=True)
@@ -67,8 +52,10 @@ class JaxNet(Net):
             learned, kept, speed = state
             gradient = jax.value_and_grad(loss, has_aux=True)
             (value, kept), slopes = gradient(learned, kept, x[row], y[row])
-            speed = jax.tree_util.tree_map(lambda v, g: momentum * v + g, speed, slopes)
-            learned = jax.tree_util.tree_map(lambda w, v: w - learning_rate * v, learned, speed)
+            speed = jax.tree_util.tree_map(lambda v, g: lesson.momentum * v + g, speed, slopes)
+            learned = jax.tree_util.tree_map(
+                lambda w, v: w - lesson.learning_rate * v, learned, speed
+            )
             return (learned, kept, speed), value
 
         self.step = jax.jit(step, donate_argnums=0)

@@ -6,12 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-
 from hasten.frameworks._torch_layers import TorchNet
-from hasten.plugin.frameworks import Framework, Layer, Net
+from hasten.plugin.frameworks import Framework, Lesson, Net
 
 
 class PyTorch(Framework):
@@ -24,12 +20,5 @@ class PyTorch(Framework):
     def load(self) -> None:
         import torch  # noqa: F401
 
-    def build(
-        self,
-        layers: Sequence[Layer],
-        x: np.ndarray,
-        y: np.ndarray,
-        learning_rate: float,
-        momentum: float,
-    ) -> Net:
-        return TorchNet(layers, x, y, learning_rate, momentum)
+    def build(self, lesson: Lesson) -> Net:
+        return TorchNet(lesson)

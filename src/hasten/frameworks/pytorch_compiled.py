@@ -5,12 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from hasten.frameworks._torch_layers import compiled
-from hasten.plugin.frameworks import Framework, Layer, Net
+from hasten.frameworks._torch_layers import TorchNet
+from hasten.plugin.frameworks import Framework, Lesson, Net
 
 
 class PyTorchCompiled(Framework):
@@ -23,12 +19,7 @@ class PyTorchCompiled(Framework):
     def load(self) -> None:
         import torch  # noqa: F401
 
-    def build(
-        self,
-        layers: Sequence[Layer],
-        x: np.ndarray,
-        y: np.ndarray,
-        learning_rate: float,
-        momentum: float,
-    ) -> Net:
-        return compiled(layers, x, y, learning_rate, momentum)
+    def build(self, lesson: Lesson) -> Net:
+        import torch
+
+        return TorchNet(lesson, torch.compile)

@@ -24,7 +24,7 @@ from hasten.plugin.finding import (
     targets,
     techniques,
 )
-from hasten.plugin.frameworks import Framework, Layer, Net
+from hasten.plugin.frameworks import Framework, Layer, Lesson, Net
 from hasten.plugin.models import Converter, Form, Frontend, Source, Technique
 from hasten.plugin.running import DataSource, Engine, Runner, Target
 from hasten.plugin.training import Moment, Setup, Speedup
@@ -40,6 +40,7 @@ __all__ = [
     "Framework",
     "Frontend",
     "Layer",
+    "Lesson",
     "Moment",
     "Net",
     "Plugin",

@@ -40,6 +40,18 @@ class Layer:
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What every framework learns alike: the layers with their first weights, samples ``x``
+    ``(n, ...)`` float32 of classes ``y`` ``(n,)`` int64, and the numbers of SGD with momentum."""
+
+    layers: Sequence[Layer]
+    x: np.ndarray
+    y: np.ndarray
+    learning_rate: float
+    momentum: float
+
+
 class Net(ABC):
     """A network in one framework, with the samples that it learns from, in the way that framework
     keeps them. Stochastic gradient descent with momentum, mean cross-entropy, fp32."""
@@ -95,12 +107,5 @@ class Framework(Plugin):
         return sorted({layer.kind for layer in layers} - self.kinds)
 
     @abstractmethod
-    def build(
-        self,
-        layers: Sequence[Layer],
-        x: np.ndarray,
-        y: np.ndarray,
-        learning_rate: float,
-        momentum: float,
-    ) -> Net:
-        """The network on samples ``x`` ``(n, ...)`` float32, of classes ``y`` ``(n,)`` int64."""
+    def build(self, lesson: Lesson) -> Net:
+        """The network, with the samples that it learns from."""
