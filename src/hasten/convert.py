@@ -15,7 +15,7 @@ from hasten.errors import BadInput, OutOfSpace
 from hasten.search.settings import model_source
 from hasten.search.store import Store, is_full
 from hasten.search.workshop import Workshop
-from hasten.types import Step, TensorSpec
+from hasten.types import TensorSpec
 
 
 def suffixes() -> dict[str, str]:
@@ -36,8 +36,8 @@ def convert(
 ) -> dict[str, Any]:
     """Write ``model`` as ``out``, whose suffix names the format; a JSON-ready record.
 
-    The file's outputs are compared with the loaded model's at two batch sizes. Free dimensions
-    stay free. Raises ``BadInput`` for a suffix that is not known or a file that is there.
+    Every conversion on the way is compared with what went into it at two batch sizes. Free
+    dimensions stay free. Raises ``BadInput`` for an unknown suffix, or a file that is there.
     """
     place = Path(out)
     form = _form(place, overwrite)
@@ -58,14 +58,13 @@ def convert(
         raise BadInput(f"Cannot write '{place}': {error.strerror}.") from error
     finally:
         workshop.close()
-    loaded = [Step.from_json(step) for step in note["history"]]
     return {
         "out": str(place),
         "files": files,
         "bytes": size,
         "format": form,
         "from": note["form"],
-        "loaded": [step.to_json() for step in loaded],
+        "loaded": note["history"],
         "way": done["way"],
         "difference": done["difference"],
         "spec": done["spec"],

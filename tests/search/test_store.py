@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections import namedtuple
@@ -317,6 +319,33 @@ def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
             (folder / "new").touch()
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"x.hasten", ".x.hasten-held", ".x.hasten-young", ".other.hasten-dead"}
+
+
+WRITING = """
+import sys, time
+from pathlib import Path
+from hasten.search.store import Store
+with Store(Path(sys.argv[1])).put("ab" * 32, {}) as folder:
+    (folder / "half").touch()
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_child_was_writing_is_swept(store: Store) -> None:
+    command = [sys.executable, "-c", WRITING, str(store.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "writing\n"
+        (left,) = store.folder.glob("??/.*")
+        store.sweep(child.pid)
+        assert left.exists()  # it still works there
+        child.kill()
+        child.wait()
+        store.sweep(child.pid + 1)
+        assert left.exists()
+        store.sweep(child.pid)
+    assert not left.exists()
 
 
 def test_two_writers_of_one_place(tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ def faults():
 
 print(faults())
 with kept():
-    faults()
-    print(faults())
+    # Python's own small objects may nibble at a freed block, so that the next one is fetched anew.
+    print(min(faults() for _ in range(6)))
 print(faults())
 """
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hasten.cli._source import Interpreter, Reference
+
 NAME = "convert"
 EXAMPLES = (
     "Examples: hasten convert model.keras -o model.onnx · "
@@ -29,12 +31,8 @@ def command(
         typer.Option("--shape", help="An input: x=batch,3,224,224. Repeatable."),
     ] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Read files that may run code.")] = False,
-    reference: Annotated[
-        str | None, typer.Option(help="An .npz of inputs and the outputs that belong to them.")
-    ] = None,
-    python: Annotated[
-        str | None, typer.Option(help="The interpreter that has the model's old framework.")
-    ] = None,
+    reference: Reference = None,
+    python: Interpreter = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from hasten.cli._source import Interpreter, Reference
+
 NAME = "inspect"
 EXAMPLES = "Examples: hasten inspect model.onnx · hasten inspect fast.hasten --json"
 
@@ -21,12 +23,8 @@ def command(
         list[str] | None, typer.Option("--shape", help="An input of a factory.")
     ] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Read files that may run code.")] = False,
-    reference: Annotated[
-        str | None, typer.Option(help="An .npz of inputs and the outputs that belong to them.")
-    ] = None,
-    python: Annotated[
-        str | None, typer.Option(help="The interpreter that has the model's old framework.")
-    ] = None,
+    reference: Reference = None,
+    python: Interpreter = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show inputs, outputs, parameters, multiply-adds and what is known of it."""

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from hasten.cli._source import Interpreter, Reference
+
 NAME = "optimize"
 EXAMPLES = (
     "Examples: hasten optimize model.onnx -o fast.hasten · "
@@ -77,12 +79,8 @@ def command(
     trust: Annotated[
         bool, typer.Option("--trust", help="Read files that may run code (.pt2, pickles).")
     ] = False,
-    reference: Annotated[
-        str | None, typer.Option(help="An .npz of inputs and the outputs that belong to them.")
-    ] = None,
-    python: Annotated[
-        str | None, typer.Option(help="The interpreter that has the model's old framework.")
-    ] = None,
+    reference: Reference = None,
+    python: Interpreter = None,
     zip_: Annotated[bool, typer.Option("--zip", help="Also write the bundle as one file.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plans and expected minutes; do nothing.")

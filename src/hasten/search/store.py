@@ -127,7 +127,8 @@ def _aside(final: Path) -> Iterator[Path]:
     """A folder beside ``final`` that is gone after the block, unless it was renamed there."""
     with explained(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+        prefix = f".{final.name}-{os.getpid()}-"
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=final.parent))
         folder.chmod(0o755)
         try:
             with _claimed(folder):
@@ -303,6 +304,13 @@ class Store:
         """An entry without files."""
         with self.put(key, note):
             pass
+
+    def sweep(self, pid: int) -> None:
+        """Remove what the process ``pid``, which has ended, was writing when it was killed."""
+        for left in self.folder.glob(f"??/.*-{pid}-*"):
+            with contextlib.suppress(OSError), _claimed(left) as mine:
+                if mine:  # nobody with the same number, on another machine, works there
+                    shutil.rmtree(left, ignore_errors=True)
 
     def trim(self, limit_bytes: int | None = None) -> int:
         """Remove the entries unused for longest until the rest fits. Returns bytes removed.

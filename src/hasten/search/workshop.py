@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ class Workshop:
 
     def contender(self, plan: Plan, name: str, objective: str) -> Contender:
         """A plan opened for measuring, in a stopped process of its own."""
-        workplace: Workplace = self.here or self._child()
+        workplace: Workplace = self.here or self._start()
         try:
             answer = workplace.call(self._request("open", plan), self.build_seconds)
         except BaseException:
@@ -246,7 +246,17 @@ class Workshop:
         with self._child() as child:
             return child.call(full, self.build_seconds)
 
-    def _child(self) -> Child:
+    @contextlib.contextmanager
+    def _child(self) -> Iterator[Child]:
+        """A child for one task. Where it had to be killed, nothing half-written stays behind."""
+        child = self._start()
+        try:
+            yield child
+        finally:
+            child.close()
+            self.store.sweep(child.process.pid)
+
+    def _start(self) -> Child:
         """A fresh child with a log and a temporary folder of its own, removed with the workshop."""
         self._count += 1
         scratch = self.logs / f"child-{self._count}"
