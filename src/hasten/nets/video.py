@@ -1,11 +1,15 @@
 """Clips to outputs: a small CNN per frame with an LSTM or GRU over time, or 3-D convolutions.
 
+A frame is told as a small grid, not as one mean: where things stand in it is what a movement is
+made of.
+
 **Source:** Donahue et al., "Long-term Recurrent Convolutional Networks", arXiv:1411.4389; Tran et
 al., "Learning Spatiotemporal Features with 3D Convolutional Networks", arXiv:1412.0767.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -21,8 +25,13 @@ def recurrent(
     widths: Sequence[int] = (32, 64, 128),
     cell: Literal["lstm", "gru"] = "lstm",
     width: int = 128,
+    grid: int = 4,
 ) -> nn.Module:
-    """``(batch, frames, channels, height, width)`` to ``(batch, outputs)``."""
+    """``(batch, frames, channels, height, width)`` to ``(batch, outputs)``.
+
+    One convolution of stride 2 for each of ``widths``; the mean of every cell of about ``grid`` x
+    ``grid`` feeds a linear layer of ``width``, and that the cells.
+    """
     import torch
     from torch import nn
 
@@ -36,9 +45,15 @@ def recurrent(
                     nn.BatchNorm2d(after),
                     nn.ReLU(),
                 ]
-            self.frame = nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            # Sizes are known here, so that no engine has to work an adaptive pool out.
+            sides = [-(-side // 2 ** len(widths)) for side in shape[-2:]]
+            steps = [max(1, side // grid) for side in sides]
+            cells = math.prod(side // step for side, step in zip(sides, steps, strict=True))
+            parts += [nn.AvgPool2d(steps), nn.Flatten()]
+            parts += [nn.Linear(cells * widths[-1], width, bias=False), nn.BatchNorm1d(width)]
+            self.frame = nn.Sequential(*parts, nn.ReLU())
             kind = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
-            self.cells = kind(widths[-1], width, batch_first=True)
+            self.cells = kind(width, width, batch_first=True)
             self.head = nn.Linear(width, outputs)
 
         def forward(self, clip: torch.Tensor) -> torch.Tensor:
