@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-all check format bench-inference bench-train clean
+.PHONY: help demo test test-all fuzz check format bench-inference bench-train clean
 .DEFAULT_GOAL := help
 
 help: ## list the words
@@ -44,6 +44,9 @@ $(VENV)/.sources: $(VENV)/.dev
 
 test-all: $(VENV)/.sources ## also the slow ones, and TensorFlow's (2 GB more)
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.dev ## 100,000 damaged files for every reader of our own; 1,000 for libraries (hours)
+	HASTEN_FUZZ=100000 $(BIN)/python -m pytest tests/test_fuzz.py
 
 check: $(VENV)/.dev ## format, lint, types, layers
 	$(BIN)/python -m ruff format --check src tests bench examples

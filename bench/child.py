@@ -27,26 +27,8 @@ import numpy as np
 from bench import contenders
 from bench.contenders import Contender, Loaded
 from bench.jobs import Job, prepare
+from bench.turns import turn
 from hasten.types import Arrays
-
-TURN_CALLS = 3
-WARM_UP_SECONDS = 0.02
-
-
-def turn(call: Callable[[], Any], least_seconds: float) -> list[float]:
-    """Seconds of each call of one turn, after warm-up."""
-    until = time.perf_counter() + WARM_UP_SECONDS
-    while True:
-        call()
-        if time.perf_counter() > until:
-            break
-    seconds: list[float] = []
-    until = time.perf_counter() + least_seconds
-    while time.perf_counter() < until or len(seconds) < TURN_CALLS:
-        began = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - began)
-    return seconds
 
 
 def sqnr_decibel(expected: np.ndarray, found: np.ndarray) -> float:

@@ -38,16 +38,21 @@ QUIET = {
 
 
 class Process:
-    """One ``bench.child`` process with its log."""
+    """One process with its log; it answers in JSON lines."""
 
     def __init__(
-        self, log: Path, arguments: list[str], environment: dict[str, str] | None = None
+        self,
+        log: Path,
+        arguments: list[str],
+        environment: dict[str, str] | None = None,
+        module: str = "bench.child",
+        python: str = sys.executable,
     ) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.child", *arguments],
+                [python, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=sink,
@@ -103,17 +108,16 @@ class Process:
         self.close()
 
 
-class Racer(Process):
-    """A loaded contender, standing still until it is given a turn."""
+class Turns(Process):
+    """A loaded model, standing still until it is given a turn."""
 
-    def __init__(self, job: Job, contender: Contender, folder: Path, seconds: float) -> None:
-        began = time.perf_counter()
-        arguments = ["race", job.name, contender.name, str(folder)]
-        super().__init__(folder / "log.txt", arguments, environment(contender, folder))
-        self.name = contender.name
-        self.cost: dict[str, Any] = self.answer(seconds)
-        self.cost["start_seconds"] = time.perf_counter() - began
+    name: str
+
+    def stand(self, seconds: float) -> dict[str, Any]:
+        """What it says when it is ready; from then on it stands still."""
+        said: dict[str, Any] = self.answer(seconds)
         self.signal(signal.SIGSTOP)
+        return said
 
     def turn(self, seconds: float) -> list[float]:
         """Wake, take one turn, stand still again: the seconds of each call."""
@@ -122,6 +126,18 @@ class Racer(Process):
         calls: list[float] = self.answer(TURN_LIMIT_SECONDS)
         self.signal(signal.SIGSTOP)
         return calls
+
+
+class Racer(Turns):
+    """A contender of the inference race."""
+
+    def __init__(self, job: Job, contender: Contender, folder: Path, seconds: float) -> None:
+        began = time.perf_counter()
+        arguments = ["race", job.name, contender.name, str(folder)]
+        super().__init__(folder / "log.txt", arguments, environment(contender, folder))
+        self.name = contender.name
+        self.cost = self.stand(seconds)
+        self.cost["start_seconds"] = time.perf_counter() - began
 
 
 def environment(contender: Contender, folder: Path) -> dict[str, str]:

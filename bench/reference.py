@@ -1,6 +1,7 @@
 """Writes what the documentation repeats of the code: commands, plug-ins, and the table of sources.
 
-    python -m bench.reference            writes docs/commands.md, catalogue.md and frameworks.md
+    python -m bench.reference            writes docs/commands.md and docs/catalogue.md, and the
+                                         table of sources in docs/frameworks.md and README.md
     python -m bench.reference --check    says whether they are as the code is
 
 Everything in them comes from help texts, docstrings and class attributes.
@@ -23,10 +24,11 @@ import typer
 from hasten import cli, plugin
 from hasten.plugin import Plugin
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
 SPEEDUPS = Path(__file__).parent / "results" / "speedups.json"
 MADE = "<!-- Made by `python -m bench.reference`: change the code, not this page. -->"
 SOURCES = ("<!-- sources -->", "<!-- /sources -->")
+WITH_SOURCES = ("docs/frameworks.md", "README.md", "README.zh-CN.md")
 FAMILIES = {
     "frontends": "Front ends: read a source framework's models",
     "forms": "Forms: how a model is held and kept",
@@ -210,9 +212,9 @@ def sources_table() -> str:
     return "\n".join(grid(("source", "read", "needs", "compared with"), rows))
 
 
-def frameworks_page() -> str:
-    """``docs/frameworks.md`` with its table as the code is."""
-    page = (DOCS / "frameworks.md").read_text()
+def with_sources(name: str) -> str:
+    """The page with its table of sources as the code is."""
+    page = (ROOT / name).read_text()
     before, _, rest = page.partition(SOURCES[0])
     _, _, after = rest.partition(SOURCES[1])
     return f"{before}{SOURCES[0]}\n{sources_table()}\n{SOURCES[1]}{after}"
@@ -222,15 +224,15 @@ def frameworks_page() -> str:
 
 
 def pages() -> dict[str, str]:
-    """The pages by file name."""
+    """The pages by their place in the repository."""
     return {
-        "commands.md": commands_page(),
-        "catalogue.md": catalogue_page(),
-        "frameworks.md": frameworks_page(),
+        "docs/commands.md": commands_page(),
+        "docs/catalogue.md": catalogue_page(),
+        **{name: with_sources(name) for name in WITH_SOURCES},
     }
 
 
-def outdated(folder: Path = DOCS) -> list[str]:
+def outdated(folder: Path = ROOT) -> list[str]:
     """The pages that differ from the code."""
     return [
         name
@@ -248,8 +250,8 @@ def main() -> None:
             sys.exit(f"outdated: {', '.join(found)}. Run: python -m bench.reference")
         return
     for name, text in pages().items():
-        (DOCS / name).write_text(text)
-        print(f"wrote docs/{name}")
+        (ROOT / name).write_text(text)
+        print(f"wrote {name}")
 
 
 if __name__ == "__main__":

@@ -64,11 +64,20 @@ def attention():
     x = layers.Dense(2)(layers.Flatten()(x))
     return keras.Model(inputs, x), rng.standard_normal((5, 6, 8)).astype("float32")
 
+def digits():
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)), layers.Rescaling(1 / 16), layers.Conv2D(16, 3, activation="relu"),
+        layers.BatchNormalization(), layers.Dropout(0.1), layers.Flatten(),
+        layers.Dense(10, activation="softmax"),
+    ])
+    return model, rng.integers(0, 17, (5, 8, 8, 1)).astype("float32")
+
 def code():
     model = keras.Sequential([keras.Input((4,)), layers.Lambda(lambda x: x * 2)])
     return model, np.ones((2, 4), "float32")
 
-for make, suffix in ((cnn, "keras"), (recurrent, "h5"), (attention, "keras"), (code, "keras")):
+for make in (cnn, recurrent, attention, digits, code):
+    suffix = "h5" if make is recurrent else "keras"
     model, x = make()
     path = f"{sys.argv[1]}/{make.__name__}"
     model.save(f"{path}.{suffix}")
@@ -78,8 +87,8 @@ for make, suffix in ((cnn, "keras"), (recurrent, "h5"), (attention, "keras"), (c
 
 @cache
 def keras_files() -> Path:
-    """Models saved by Keras, ``cnn.keras``, ``recurrent.h5``, ``attention.keras``, ``code.keras``,
-    each with an example beside it (``cnn.npz``: ``x`` and ``y``)."""
+    """Models saved by Keras, ``cnn.keras``, ``recurrent.h5``, ``attention.keras``,
+    ``digits.keras``, ``code.keras``, each with an example (``cnn.npz``: ``x`` and ``y``)."""
     folder = Path(tempfile.mkdtemp(prefix="hasten-keras-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     subprocess.run(
@@ -228,41 +237,45 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
 
 
+CAFFE_WEIGHTS = {
+    "conv": [some(4, 3, 3, 3), some(4)],
+    "bn": [some(4), np.abs(some(4)) + 0.5, np.array([1.0])],
+    "scale": [some(4), some(4)],
+    "fc": [some(5, 64), some(5)],
+}
+
+
 def caffe(folder: Path) -> Source:
     """A network with its weights."""
     (folder / "net.prototxt").write_text(PROTOTXT)
-    weights = {
-        "conv": [some(4, 3, 3, 3), some(4)],
-        "bn": [some(4), np.abs(some(4)) + 0.5, np.array([1.0])],
-        "scale": [some(4), some(4)],
-        "fc": [some(5, 64), some(5)],
-    }
-    (folder / "net.caffemodel").write_bytes(caffemodel(weights))
+    (folder / "net.caffemodel").write_bytes(caffemodel(CAFFE_WEIGHTS))
     return Source(str(folder / "net.prototxt"))
+
+
+MXNET_NODES: list[Any] = [
+    ("null", "data", {}, []),
+    ("null", "conv_weight", {}, []),
+    ("null", "conv_bias", {}, []),
+    ("Convolution", "conv", {"kernel": (3, 3), "num_filter": 4},
+     ["data", "conv_weight", "conv_bias"]),
+    ("Activation", "act", {"act_type": "relu"}, ["conv"]),
+    ("Pooling", "pool", {"kernel": (1, 1), "global_pool": True, "pool_type": "avg"}, ["act"]),
+    ("null", "fc_weight", {}, []),
+    ("null", "fc_bias", {}, []),
+    ("FullyConnected", "fc", {"num_hidden": 3}, ["pool", "fc_weight", "fc_bias"]),
+]  # fmt: skip
+MXNET_ARRAYS = {
+    "arg:conv_weight": some(4, 3, 3, 3),
+    "arg:conv_bias": some(4),
+    "arg:fc_weight": some(3, 4),
+    "arg:fc_bias": some(3),
+}
 
 
 def mxnet(folder: Path) -> Source:
     """A Gluon export."""
-    nodes: list[Any] = [
-        ("null", "data", {}, []),
-        ("null", "conv_weight", {}, []),
-        ("null", "conv_bias", {}, []),
-        ("Convolution", "conv", {"kernel": (3, 3), "num_filter": 4},
-         ["data", "conv_weight", "conv_bias"]),
-        ("Activation", "act", {"act_type": "relu"}, ["conv"]),
-        ("Pooling", "pool", {"kernel": (1, 1), "global_pool": True, "pool_type": "avg"}, ["act"]),
-        ("null", "fc_weight", {}, []),
-        ("null", "fc_bias", {}, []),
-        ("FullyConnected", "fc", {"num_hidden": 3}, ["pool", "fc_weight", "fc_bias"]),
-    ]  # fmt: skip
-    arrays = {
-        "arg:conv_weight": some(4, 3, 3, 3),
-        "arg:conv_bias": some(4),
-        "arg:fc_weight": some(3, 4),
-        "arg:fc_bias": some(3),
-    }
-    (folder / "net-symbol.json").write_text(symbol(nodes))
-    (folder / "net-0000.params").write_bytes(params(arrays))
+    (folder / "net-symbol.json").write_text(symbol(MXNET_NODES))
+    (folder / "net-0000.params").write_bytes(params(MXNET_ARRAYS))
     shape = TensorSpec("data", "float32", ("batch", 3, 8, 8))
     return Source(str(folder / "net-symbol.json"), examples=(shape,))
 

@@ -86,6 +86,11 @@ class _Public:
 class _Package(ModuleType):
     """This package, with its public names."""
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "data":  # hasten.data.load, without an import of its own
+            return importlib.import_module("hasten.data")
+        raise AttributeError(f"module 'hasten' has no attribute '{name}'", name=name, obj=self)
+
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *__all__})
 

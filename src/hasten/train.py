@@ -385,7 +385,9 @@ class _Training:
         model, epochs = ending.model, found[chosen].learned.epochs
         if folder is not None:
             record["time_split"] = time_split(trainer)
-            if missing := folder.finish(record, model.state_dict(), epochs, ending.examples):
+            kept: dict[str, bytes] = getattr(model, "keep", dict)()
+            weights = model.state_dict()
+            if missing := folder.finish(record, weights, epochs, ending.examples, kept):
                 self.progress.note(missing)
         ending.hand_over(found[chosen].task)
         place = None if folder is None else folder.path

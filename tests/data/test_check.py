@@ -150,7 +150,6 @@ def test_large_arrays_are_cast_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("shape", "text"),
     [
-        ((5, 8, 6, 3), r"looks like NHWC; transpose it: image.transpose\(0, 3, 1, 2\)"),
         ((5, 1, 8, 6), r"grayscale, the model takes colour: numpy.repeat\(image, 3, axis=1\)"),
         ((3, 8, 6), r"counts samples: image\[None\]"),
         ((5, 144), r"image.reshape\(-1, 3, 8, 6\)"),
@@ -165,10 +164,22 @@ def test_image_shapes_that_do_not_fit(shape: tuple[int, ...], text: str) -> None
     assert str(shape) in str(caught.value)
 
 
-def test_other_layouts_that_do_not_fit() -> None:
+def test_channels_are_put_where_the_model_has_them() -> None:
     last = one("float32", "batch", 8, 6, 3)
-    with pytest.raises(BadData, match=r"looks like NCHW; transpose it: x.transpose\(0, 2, 3, 1\)"):
-        fit(Data("d", {"x": images()}), last)
+    scale = Normalisation(1 / 255, (0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    stored = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 6)).astype(np.uint8)
+    found = fit(Data("d", {"x": stored}, normalisation={"x": scale}), last)
+    np.testing.assert_array_equal(found.inputs["x"], stored.transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(
+        found.normalisation["x"](found.inputs["x"]), scale(stored).transpose(0, 2, 3, 1)
+    )
+    assert found.notes == ("Array 'x' was transposed from NCHW to NHWC, as the model takes it.",)
+    back = fit(Data("d", {"image": found.inputs["x"].astype(np.float32)}), SPEC)
+    np.testing.assert_array_equal(back.inputs["image"], stored)
+    assert not fit(Data("d", {"image": images()}), SPEC).notes
+
+
+def test_other_layouts_that_do_not_fit() -> None:
     grey = one("float32", "batch", 1, 8, 6)
     with pytest.raises(BadData, match=r"in colour, the model takes grayscale.*x.mean\(axis=1"):
         fit(Data("d", {"x": images()}), grey)

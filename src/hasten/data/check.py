@@ -11,7 +11,7 @@ import numpy as np
 from hasten.data._storage import blocks, cast
 from hasten.data.labels import fit_labels
 from hasten.data.random_inputs import synthetic
-from hasten.data.shapes import advice, sample_shape
+from hasten.data.shapes import advice, other_layout, sample_shape
 from hasten.errors import BadData
 from hasten.types import BATCH, Data, Normalisation, Spec, TensorSpec
 
@@ -91,7 +91,7 @@ def fit(data: Data, spec: Spec) -> Data:
     A single input takes an array of any name. Dtypes are changed only where no information the
     model could use is lost. Arrays with a normalisation stay as they are stored.
     """
-    data = _renamed(consistent(data), spec)
+    data = laid_out(_renamed(consistent(data), spec), spec)
     sizes: dict[str, tuple[int, str]] = {BATCH: (1, "")}
     inputs, kept = {}, {}
     for tensor in spec.inputs:
@@ -123,6 +123,19 @@ def _renamed(data: Data, spec: Spec) -> Data:
         raise BadData(_names_text(data, wanted, missing, extra))
     inputs = {name: given[name] for name in wanted}
     return replace(data, inputs=inputs, normalisation=normalisation)
+
+
+def laid_out(data: Data, spec: Spec) -> Data:
+    """``data`` with the channels of pictures where the model has them; its inputs are in order."""
+    inputs, scales, notes = dict(data.inputs), dict(data.normalisation), list(data.notes)
+    for tensor, (name, array) in zip(spec.inputs, data.inputs.items(), strict=False):
+        if found := other_layout(array.shape[1:], sample_shape(tensor, spec)):
+            axes, told = found
+            inputs[name] = array.transpose(axes)
+            notes.append(f"Array '{name}' was transposed from {told}, as the model takes it.")
+            if name in scales:
+                scales[name] = replace(scales[name], axis=axes.index(scales[name].axis))
+    return replace(data, inputs=inputs, normalisation=scales, notes=tuple(dict.fromkeys(notes)))
 
 
 def _names_text(data: Data, wanted: list[str], missing: list[str], extra: list[str]) -> str:

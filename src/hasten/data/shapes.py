@@ -29,15 +29,21 @@ def sample_shape(tensor: TensorSpec, spec: Spec) -> Shape:
     return tensor.shape[1:] if leads_with_samples(tensor, spec) else tensor.shape
 
 
+def other_layout(sample: tuple[int, ...], wanted: Shape) -> tuple[tuple[int, ...], str] | None:
+    """The order of axes in which pictures ``(samples, ...)`` are what a model takes, with what is
+    done, where they have their channels elsewhere."""
+    if len(sample) == len(wanted) == 3 and not _same(sample, wanted):
+        for order, told in (((2, 0, 1), "NHWC to NCHW"), ((1, 2, 0), "NCHW to NHWC")):
+            if _same(tuple(sample[axis] for axis in order), wanted):
+                return (0, *(axis + 1 for axis in order)), told
+    return None
+
+
 def advice(name: str, given: tuple[int, ...], wanted: Shape) -> str:
     """What to do with an array of shape ``given`` so that each sample is ``wanted``."""
     sample = given[1:]
     if _same(given, wanted):
         return f"Add the axis that counts samples: {name}[None]."
-    for order, layout in (((2, 0, 1), "NHWC"), ((1, 2, 0), "NCHW")):
-        if len(sample) == len(wanted) == 3 and _same(tuple(sample[i] for i in order), wanted):
-            axes = (0, *(i + 1 for i in order))
-            return f"The array looks like {layout}; transpose it: {name}.transpose{axes}."
     for axis in range(len(wanted)):
         if wanted[axis] == 1 and _same((*sample[:axis], 1, *sample[axis:]), wanted):
             return f"Add an axis: numpy.expand_dims({name}, {axis + 1})."

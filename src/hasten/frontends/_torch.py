@@ -222,7 +222,8 @@ def positional(module: torch.nn.Module, inputs: Inputs, returned: Any = None) ->
 
     names = [spec.name for spec in inputs.specs]
     known, _ = parameters(module)
-    by_keyword = bool(known) and known[: len(names)] != names
+    # An exported graph calls an input otherwise where Python has a function of its name.
+    by_keyword = set(names) <= set(known) and known[: len(names)] != names
     tensors = [tensor for _, tensor in leaves(returned)]
     held = [] if returned is None else tree_leaves(returned)
     plain = len(held) == len(tensors) and all(a is b for a, b in zip(held, tensors, strict=True))

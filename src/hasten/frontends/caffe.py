@@ -1,11 +1,13 @@
 """Caffe networks: ``.prototxt`` with ``.caffemodel``, read without Caffe.
 
 **Source:** ``caffe.proto`` of BVLC Caffe 1.0 and its SSD branch. The network becomes a PyTorch
-module; what SSD does with its boxes (DetectionOutput) stays behind it.
+module; what SSD does with its boxes (DetectionOutput) stays behind it. Where the file says how
+bytes become what the network takes, the specification has it.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +45,14 @@ class Caffe(Frontend):
         specs = [TensorSpec(name, "float32", shape) for name, shape in shapes.items()]
         module = network.module.eval().requires_grad_(False)
         probed = probe(module, called(from_specs(module, specs), network.outputs))
-        notes = []
+        notes = [*network.notes]
         if network.left:
             notes.append(f"weights of layers that the network has not: {', '.join(network.left)}")
         if network.behind is not None:
             kinds = ", ".join(node.kind for node in network.behind.nodes)
             notes.append(f"left to you, behind the network: {kinds}")
         model = probed.model(self.name, notes=notes)
+        model = replace(model, spec=replace(model.spec, normalisation=network.normalisation))
         return _checked(model, self.name, text, binary, network.layers)
 
 

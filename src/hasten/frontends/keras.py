@@ -13,16 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hasten.errors import BadModel, Unsupported, Untrusted
+from hasten.errors import BadModel, Unsupported
 from hasten.frontends import _apart
+from hasten.frontends._keras_files import ARCHITECTURE, FILES, read
 from hasten.frontends._torch import from_specs
-from hasten.frontends._torch_files import first_line
 from hasten.frontends._torch_probe import probe
-from hasten.plugin import Frontend, Source
+from hasten.plugin import Frontend, Learner, Source
 from hasten.types import BATCH, Model, TensorSpec
-
-FILES = (".keras", ".h5", ".hdf5")
-ARCHITECTURE = ".json"
 
 
 class Keras(Frontend):
@@ -55,13 +52,24 @@ class Keras(Frontend):
             there = replace(source, what=str(path), trust=True)  # it is the caller's own object
             return _apart.load(self.name, there, {"KERAS_BACKEND": "torch"})
 
+    def learner(self, what: Any) -> Learner | None:
+        from hasten.frontends import _keras_learning
+
+        path = Path(what)
+        if path.suffix.lower() not in FILES:
+            return None
+        self._require()
+        inputs = tuple(_specs(_keras_learning.read(path), Source(what)))
+        place = f"{_keras_learning.__name__}:saved"
+        return Learner(place, {"file": str(path.absolute())}, inputs)
+
     def here(self, source: Source) -> Model:
         """The model, loaded in this process, whose Keras must have PyTorch as its back end."""
         import keras
 
         if keras.backend.backend() != "torch":
             raise Unsupported("Cannot load Keras models here: Keras runs on another back end.")
-        made = _read(Path(str(source.what)), source)
+        made = read(Path(str(source.what)), source)
         specs = _specs(made, source)
         module = _positional(made)
         return probe(module, from_specs(module, specs)).model(self.name, "Keras")
@@ -74,46 +82,6 @@ def _is_keras(path: Path) -> bool:
     except OSError:
         return False
     return b'"class_name"' in head
-
-
-def _read(path: Path, source: Source) -> Any:
-    """The Keras model in a file."""
-    import keras
-
-    from hasten.frontends import _keras_old
-
-    try:
-        if path.suffix.lower() == ARCHITECTURE:
-            return _keras_old.from_architecture(path, source.weights, source.trust)
-        if source.weights is not None:
-            raise BadModel(
-                f"Cannot load weights '{source.weights}' into '{path}': it brings its own. Leave "
-                "--weights out."
-            )
-        if _keras_old.is_old(path):
-            return _keras_old.load(path, source.trust)
-        return keras.models.load_model(path, compile=False, safe_mode=not source.trust)
-    except (BadModel, Untrusted):
-        raise
-    except Exception as error:
-        raise _explained(path, error) from error
-
-
-def _explained(path: Path, error: Exception) -> Exception:
-    """Our error for what Keras says."""
-    text = str(error)
-    if "safe_mode" in text or "unsafe" in text.lower():
-        return Untrusted(
-            f"Cannot load '{path}': it holds Python code (a Lambda layer). Pass --trust if you "
-            "trust whoever made the file."
-        )
-    if "Could not locate" in text or "Unknown layer" in text:
-        return BadModel(
-            f"Cannot load '{path}': it has a class that Keras does not know "
-            f"({first_line(error)[:200]}). Import the class in a factory, "
-            "package.module:factory, that gives the Keras model."
-        )
-    return BadModel(f"Cannot load '{path}': {first_line(error)[:300]}.")
 
 
 def _specs(made: Any, source: Source) -> list[TensorSpec]:

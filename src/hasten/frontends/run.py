@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import BadModel
+from hasten.frontends import _apart
 from hasten.frontends._torch import from_specs
 from hasten.frontends._torch_files import build, load_weights
 from hasten.frontends._torch_probe import probe
@@ -20,7 +21,7 @@ from hasten.types import BATCH, Model, Normalisation, TensorSpec
 if TYPE_CHECKING:
     import torch
 
-RECORD, WEIGHTS = "run.json", "model.safetensors"
+RECORD, WEIGHTS, KERAS = "run.json", "model.safetensors", "model.keras"
 
 
 class RunFrontend(Frontend):
@@ -49,6 +50,8 @@ class RunFrontend(Frontend):
                 f"Cannot load the run '{folder}': it holds no {WEIGHTS}. Finish it first: "
                 f"hasten train --resume -o {folder}."
             )
+        if (folder / KERAS).is_file():
+            return _described(_keras(folder / KERAS, source), record)
         module = self._module(record, source)
         load_weights(module, folder / WEIGHTS, trust=False)
         module = module.eval().requires_grad_(False)
@@ -56,16 +59,7 @@ class RunFrontend(Frontend):
             TensorSpec(name, "float32", (BATCH, *shape)) for name, shape in record["inputs"].items()
         )
         probed = probe(module, from_specs(module, specs))
-        scales = {
-            name: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()
-        }
-        spec = replace(
-            probed.spec,
-            task=record["data"]["task"],
-            labels=tuple(record["classes"]),
-            normalisation=scales,
-        )
-        return replace(probed.model(self.name, "PyTorch"), spec=spec)
+        return _described(probed.model(self.name, "PyTorch"), record)
 
     def _module(self, record: Any, source: Source) -> torch.nn.Module:
         recipe = record["recipe"]
@@ -79,3 +73,23 @@ class RunFrontend(Frontend):
 
         shape = next(iter(record["inputs"].values()))
         return Recipe(title="", **recipe).module(shape, record["outputs"])
+
+
+def _keras(path: Path, source: Source) -> Model:
+    """The trained model as Keras reads it."""
+    return _apart.load("keras", replace(source, what=str(path)), {"KERAS_BACKEND": "torch"})
+
+
+def _described(model: Model, record: Any) -> Model:
+    """With what the run knows of its samples; inputs have its names, in the same order."""
+    names = dict(zip(record["inputs"], (t.name for t in model.spec.inputs), strict=True))
+    scales = {
+        names[name]: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()
+    }
+    spec = replace(
+        model.spec,
+        task=record["data"]["task"],
+        labels=tuple(record["classes"]),
+        normalisation=scales,
+    )
+    return replace(model, spec=spec)

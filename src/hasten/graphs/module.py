@@ -82,7 +82,14 @@ class GraphModule(torch.nn.Module):
             n for n in (base, *(f"{base}_{k}" for k in range(len(taken) + 1))) if n not in taken
         )
         self.kept[name] = own
-        self.register_parameter(own, torch.nn.Parameter(torch.from_numpy(np.array(array))))
+        try:
+            tensor = torch.from_numpy(np.array(array))
+        except TypeError:
+            raise Unsupported(
+                f"Constant '{name}' is not supported: it holds {array.dtype}, which NumPy and "
+                "PyTorch do not share."
+            ) from None
+        self.register_parameter(own, torch.nn.Parameter(tensor))
 
     def forward(self, *given: torch.Tensor) -> Any:
         found = [outward(value) for value in self.run(dict(zip(self.names, given, strict=True)))]

@@ -25,7 +25,7 @@ from hasten.plugin.finding import (
     techniques,
 )
 from hasten.plugin.frameworks import Framework, Layer, Lesson, Net
-from hasten.plugin.models import Converter, Form, Frontend, Source, Technique
+from hasten.plugin.models import Converter, Form, Frontend, Learner, Source, Technique
 from hasten.plugin.running import DataSource, Engine, Runner, Target
 from hasten.plugin.training import Moment, Setup, Speedup
 
@@ -40,6 +40,7 @@ __all__ = [
     "Framework",
     "Frontend",
     "Layer",
+    "Learner",
     "Lesson",
     "Moment",
     "Net",

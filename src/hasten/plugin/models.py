@@ -57,6 +57,20 @@ class Source:
         )
 
 
+@dataclass(frozen=True)
+class Learner:
+    """A model of another framework for ``hasten train``, which learns in that framework's layers.
+
+    ``network`` and ``options`` are a recipe's; ``inputs`` are what the model takes, as samples are
+    stored: they are not normalised. A module that its maker gives may have ``keep() -> dict[str,
+    bytes]``: files for the run's folder.
+    """
+
+    network: str
+    options: Mapping[str, Any]
+    inputs: tuple[TensorSpec, ...]
+
+
 class Form(Plugin):
     """How a model is held in memory and kept on disk, without code.
 
@@ -121,6 +135,10 @@ class Frontend(Plugin):
 
     def samples(self, what: Any) -> Any:
         """The data that ``what`` brings, as ``hasten.data.load`` takes them; or ``None``."""
+        return None
+
+    def learner(self, what: Any) -> Learner | None:
+        """How ``what`` becomes a module that learns; ``None`` where it cannot."""
         return None
 
     @abstractmethod

@@ -5,6 +5,7 @@ metrics.jsonl        one line per epoch
 examples.json        the worst mistakes, with small pictures
 report.html          all of it as a page
 model.safetensors    the weights that answer
+model.keras          the model as Keras keeps it, where it was one
 checkpoints/         to go on from
 tensorboard/         the curves as TensorBoard reads them
 """
@@ -142,11 +143,15 @@ class RunFolder:
         weights: Mapping[str, Any],
         epochs: list[dict[str, Any]],
         examples: Mapping[str, Any],
+        others: Mapping[str, bytes],
     ) -> str:
-        """Keep what a run ended with, and write its page; says what is missing for that."""
+        """Keep what a run ended with, ``others`` by file name included, and write its page; says
+        what is missing for that."""
         from safetensors.torch import save
 
         self._write(WEIGHTS, save(apart(weights)))
+        for name, content in others.items():
+            self._write(name, content)
         self.write_metrics(epochs)
         self._write(EXAMPLES, canonical(examples).encode())
         self.write_record(record)

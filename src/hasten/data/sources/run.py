@@ -11,7 +11,7 @@ from typing import Any
 
 from hasten.errors import BadData
 from hasten.plugin import DataSource
-from hasten.types import Data, Normalisation, Spec
+from hasten.types import BATCH, Data, Normalisation, Spec, TensorSpec
 
 RECORD = "run.json"
 
@@ -27,6 +27,7 @@ class RunData(DataSource):
 
     def load(self, what: Any, spec: Spec | None, options: Any) -> Data:
         from hasten import data
+        from hasten.data.check import laid_out
         from hasten.training.folds import divide_folds
         from hasten.training.parts import content, divide, prepared
 
@@ -43,6 +44,8 @@ class RunData(DataSource):
                 "them with --data."
             )
         found, given = data.load(asked), record["settings"]
+        trained = [TensorSpec(n, "", (BATCH, *shape)) for n, shape in record["inputs"].items()]
+        found = laid_out(found, Spec(tuple(trained), ()))
         known = record["data"].get("content")
         if known is not None and known != content(found):
             raise BadData(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from hasten.errors import BadModel, Unsupported
-from hasten.graphs.caffe import detection, moving
+from hasten.graphs.caffe import data, detection, moving
 from hasten.graphs.caffe.layers import LAYERS, Layer
 from hasten.graphs.caffe.text import Message, parse
 from hasten.graphs.module import GraphModule, Node
+from hasten.types import Normalisation
 
 OLD_NAMES = {
     "ABSVAL": "AbsVal",
@@ -34,6 +35,7 @@ OLD_NAMES = {
     "IMAGE_DATA": "ImageData",
     "INNER_PRODUCT": "InnerProduct",
     "LRN": "LRN",
+    "MEMORY_DATA": "MemoryData",
     "MVN": "MVN",
     "POOLING": "Pooling",
     "POWER": "Power",
@@ -47,14 +49,14 @@ OLD_NAMES = {
     "SPLIT": "Split",
     "TANH": "TanH",
     "THRESHOLD": "Threshold",
+    "WINDOW_DATA": "WindowData",
 }
 """Types as they were written before 2015."""
 NOT_HERE = {
     "Accuracy": "it judges answers",
-    "Data": "it reads a database",
     "Python": "it runs Python code, which only Caffe can",
 }
-FOR_TRAINING = ("Accuracy", "Loss", "ImageData", "HDF5Data", "Data")
+FOR_TRAINING = ("Accuracy", "Loss")
 WEIGHTS_NEEDED = {
     "BN": 4,
     "BatchNorm": 2,
@@ -67,7 +69,7 @@ WEIGHTS_NEEDED = {
 }
 BEHIND = ("DetectionOutput",)
 """What stays behind the exported graph."""
-__all__ = ["Network", "build", "detection", "moving"]
+__all__ = ["Network", "build", "data", "detection", "moving"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Network:
 
     ``behind`` is what follows the module and is not exported with it, ``None`` where nothing does;
     it takes the module's outputs. ``outputs`` are blobs, ``layers`` the layers that give them.
-    ``left`` names layers of the weights that the network has not.
+    ``left`` names layers of the weights that the network has not. ``normalisation`` says for inputs
+    how stored bytes become them, ``notes`` what else the file says of its data.
     """
 
     module: GraphModule
@@ -85,21 +88,28 @@ class Network:
     layers: tuple[str, ...]
     behind: GraphModule | None
     left: tuple[str, ...]
+    normalisation: dict[str, Normalisation] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def build(source: str, weights: Mapping[str, Sequence[np.ndarray]]) -> Network:
     """The network that a ``.prototxt`` describes, with the weights of its layers by name."""
     net = parse(source)
-    inputs, layers = _inputs(net), []
+    inputs, layers, sources = _inputs(net), [], []
     for message in _layers(net):
         own = _layer(message)
         if own.kind in ("Input", "DummyData"):
             inputs |= _shapes_of(own)
-        elif not _only_trains(own):
+        if own.kind in ("Input", *data.PICTURES):
+            sources += [own] if own.message.get("top") and _answers(own) else []
+        elif own.kind != "DummyData" and not _only_trains(own):
             layers.append(own)
     if not layers:
         raise BadModel("Cannot read the network: it has no layers.")
     _refuse_unknown(layers)
+    for own in sources:
+        if own.kind in data.PICTURES and (found := data.shape(own)):
+            inputs.setdefault(str(own.message["top"][0]), found)
     if not inputs:
         raise BadModel(
             "Cannot read the network: it has no inputs with shapes, so it is one for training. "
@@ -108,7 +118,20 @@ def build(source: str, weights: Mapping[str, Sequence[np.ndarray]]) -> Network:
     nodes, constants = _nodes(layers, weights)
     names = {layer.name for layer in layers}
     left = tuple(sorted(name for name in weights if name not in names and not _is_split(name)))
-    return _parted(nodes, constants, inputs, left)
+    network = _parted(nodes, constants, inputs, left)
+    return replace(network, **_said(sources, network.inputs))
+
+
+def _said(sources: Sequence[Layer], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the layers that read data tell of it."""
+    found, notes = {}, []
+    for own in sources:
+        name = str(own.message["top"][0])
+        if name in inputs and (told := data.normalisation(own)):
+            found[name] = told
+        if name in inputs and (mean := data.mean_file(own)):
+            notes.append(f"the mean picture '{mean}' is not subtracted: do so beforehand")
+    return {"normalisation": found, "notes": tuple(notes)}
 
 
 def _layers(net: Message) -> list[Message]:
@@ -160,12 +183,13 @@ def _size(value: Any) -> int:
 
 def _only_trains(own: Layer) -> bool:
     """Whether a layer is left out when the network answers."""
-    if own.kind.endswith(FOR_TRAINING):
-        return True
+    return own.kind.endswith(FOR_TRAINING) or not _answers(own)
+
+
+def _answers(own: Layer) -> bool:
+    """Whether its rules let a layer into a network that answers."""
     includes, excludes = (own.message.get(name, []) for name in ("include", "exclude"))
-    if includes:
-        return not any(map(_holds, includes))
-    return any(map(_holds, excludes))
+    return any(map(_holds, includes)) if includes else not any(map(_holds, excludes))
 
 
 def _holds(rule: Any) -> bool:

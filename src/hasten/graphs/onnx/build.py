@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from onnx import helper, numpy_helper
 
-from hasten.errors import Unsupported
+from hasten.errors import BadModel, Unsupported
 from hasten.graphs.module import GraphModule, Node, on_host, tensors
 from hasten.graphs.onnx import Call, Operator, known
 from hasten.graphs.onnx import host as on_the_host
 
 STANDARD = ("", "ai.onnx")
+DAMAGED = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+"""What ONNX's own helpers raise where a message contradicts itself."""
 
 
 def build(proto: Any) -> GraphModule:
@@ -46,15 +49,27 @@ def _nodes(graph: Any) -> Iterator[Any]:
 
 
 def _module(graph: Any, opset: int, operators: dict[str, Operator]) -> GraphModule:
-    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    constants: dict[str, np.ndarray] = {}
     nodes = []
+    for one in graph.initializer:
+        with _read(f"initializer '{one.name}'"):
+            constants[one.name] = numpy_helper.to_array(one)
     for number, node in enumerate(graph.node):
-        if node.op_type == "Constant":
-            constants[node.output[0]] = _constant(node)
-        else:
-            nodes.append(_node(node, number, opset, operators))
+        with _read(f"node '{node.name or number}' ({node.op_type})"):
+            if node.op_type == "Constant":
+                constants[node.output[0]] = _constant(node)
+            else:
+                nodes.append(_node(node, number, opset, operators))
     inputs = [one.name for one in graph.input if one.name not in constants]
     return GraphModule(nodes, constants, inputs, [one.name for one in graph.output])
+
+
+@contextlib.contextmanager
+def _read(what: str) -> Iterator[None]:
+    try:
+        yield
+    except DAMAGED as error:
+        raise BadModel(f"Cannot read {what} of the ONNX graph: {error}.") from error
 
 
 def _constant(node: Any) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Real models of other frameworks, and the frameworks themselves to run them."""

@@ -1,0 +1,78 @@
+"""A saved Keras model learns in Keras' own layers, and is kept as Keras keeps it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs torch")
+pytest.importorskip("h5py", reason="needs keras")
+pytest.importorskip("keras", reason="needs keras")
+
+import foreign
+
+LEARNS = """
+import copy, json
+import numpy as np
+import hasten
+
+run = hasten.train("digits.keras", "digits", epochs=12, learning_rate=5e-3, plan=False, out="run")
+other = copy.deepcopy(run.model)
+other.load_state_dict(run.model.state_dict())  # generators have other names in a copy
+
+import keras
+kept = keras.models.load_model("run/model.keras")
+data = hasten.data.load("run")
+(pictures,) = data.inputs.values()
+test = data.splits["test"]
+shares = kept.predict(np.asarray(pictures[test], np.float32), verbose=0)
+print(json.dumps({
+    "value": run.value,
+    "kept": float((shares.argmax(1) == np.asarray(data.labels)[test]).mean()),
+    "shares": float(shares.sum(1).mean()),
+    "shape": list(pictures.shape),
+}))
+"""
+
+
+def ran(*command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: Keras keeps the back end that it was imported with."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("KERAS_BACKEND", None)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_it_learns_and_is_saved_back(workplace: Path) -> None:
+    shutil.copy(foreign.keras_files() / "digits.keras", "digits.keras")
+    found = json.loads(ran(sys.executable, "-c", LEARNS).stdout.splitlines()[-1])
+    assert found["value"] > 0.9
+    assert found["kept"] == pytest.approx(found["value"])
+    assert found["shares"] == pytest.approx(1.0, abs=1e-5)  # it still ends with a softmax
+    assert found["shape"] == [1797, 8, 8, 1]
+
+
+@pytest.mark.slow
+def test_a_run_of_a_keras_model_goes_on_and_is_optimised(workplace: Path) -> None:
+    shutil.copy(foreign.keras_files() / "digits.keras", "digits.keras")
+    hasten = str(Path(sys.executable).with_name("hasten"))
+    asked = ("digits.keras", "--data", "digits", "--epochs", "3", "--no-plan", "-o", "run")
+    found = json.loads(ran(hasten, "train", *asked, "--json").stdout)
+    inspected = json.loads(ran(hasten, "inspect", "run", "--json").stdout)
+    assert inspected["history"][0]["against"] == "Keras"
+    ran(hasten, "optimize", "run", "--dry-run")
+    again = json.loads(ran(hasten, "train", "--resume", "-o", "run", "--json").stdout)
+    assert again["test"]["value"] == found["test"]["value"]
+
+    shutil.copy(foreign.keras_files() / "attention.keras", "series.keras")
+    refused = ran(hasten, "train", "series.keras", "--data", "digits", "-o", "b", code=2)
+    assert "samples of shape [1, 8, 8]: it takes [6, 8]" in refused.stderr
+    missing = ran(hasten, "train", "none.keras", "--data", "digits", "-o", "b", code=2)
+    assert "there is no such file" in missing.stderr
