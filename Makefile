@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-all fuzz check format bench-inference bench-train clean
+.PHONY: help demo test test-all fuzz check format bench-inference bench-train bench-frontends clean
 .DEFAULT_GOAL := help
 
 help: ## list the words
@@ -68,6 +68,9 @@ $(VENV)/.bench-train: $(VENV)/.dev
 bench-train: $(VENV)/.bench-train ## the training race (hours; resumable): bench/results/training.md
 	$(BIN)/python -m bench.train --tune
 	$(BIN)/python -m bench.train
+
+bench-frontends: $(VENV)/.sources ## real models of other frameworks against their home (an hour)
+	$(BIN)/python -m bench.frontends
 
 clean: ## remove what make made
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

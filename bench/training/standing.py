@@ -21,11 +21,11 @@ Time to a test accuracy that was fixed before. All train the same network on the
 "Hasten" has one more layer, a whitening whose filters are not learned, and "Hasten, same network"
 goes without it. The number of epochs is the lowest that went 0.1 points beyond the target on other
 seeds, or the next higher one where that missed the target in the race; those with the same
-optimiser, batch, schedule and loss share that number. On CIFAR-10, whose
-goal is a time of eight minutes, Hasten's was chosen after a run of 8 epochs on seed 100. One that
-takes six times as long as Hasten is stopped. Intervals are Welch's, 95 %, of logarithms. "Cold"
-counts everything from raw arrays to trained weights: preparing data, planning, compiling; "warm"
-begins at the first step. Made by `make bench-train`.
+optimiser, batch, schedule and loss share that number. On CIFAR-10, whose goal is a time of eight
+minutes, Hasten's was chosen after a run of 8 epochs on seed 100. One that takes six times as long
+as Hasten is stopped. Intervals are Welch's, 95 %, of logarithms. "Cold" counts everything from raw
+arrays to trained weights: preparing data, planning, compiling; "warm" begins at the first step. Made
+by `make bench-train`.
 """
 
 
@@ -39,7 +39,8 @@ class Line:
     ours: tuple[float, ...]
     """Seconds, cold, of Hasten's own runs in the row."""
     best: float | None = None
-    """The mean accuracy that tuning saw at best, where the target was not reached in time."""
+    """The mean accuracy that tuning saw at best, where the target was not reached in time; 0 where
+    no run of it ended in time."""
 
     @property
     def stopped(self) -> float | None:
@@ -67,6 +68,8 @@ class Line:
     def accuracy(self) -> str:
         """The mean accuracy, and every seed."""
         if not self.counts:
+            if self.best == 0:
+                return "tuning: none ended in time"
             return "" if self.best is None else f"tuning: best {100 * self.best:.2f} %"
         values = [run["accuracy"] for run in self.runs]
         each = ", ".join(f"{100 * value:.2f}" for value in values)

@@ -45,12 +45,13 @@ def model(
         **_tensors(spec),
         "parameters": f"{note['parameters']:,}",
         "multiply-adds": f"{note['macs']:,} per sample" if note["macs"] else "unknown",
+        "operators": _operators(note),
         "traits": ", ".join(sorted(traits)) or "none",
         "size": f"{note['size_bytes'] / 1e6:.1f} MB",
         "can be tried": f"{len(plans)} plans: " + "; ".join(plans[:6]),
     }
-    facts = ("form", "spec", "traits", "parameters", "macs", "hash", "history")
-    record = {key: note[key] for key in facts}
+    facts = ("form", "spec", "traits", "parameters", "macs", "operators", "written_in")
+    record = {key: note[key] for key in (*facts, "hash", "history")}
     return {**record, "plans": plans, "shown": shown, "next": f"hasten optimize {what}"}
 
 
@@ -110,6 +111,14 @@ def _compared(history: Sequence[Mapping[str, Any]]) -> str:
         share = f"largest difference {step.difference:.1e} of the output's range"
         return f"{step.against}: {share}"
     return step.note or "nothing: it is used as it is"
+
+
+def _operators(note: Mapping[str, Any]) -> str:
+    """The most frequent ones first, with the standard they follow."""
+    if not note["operators"]:
+        return "unknown"
+    told = ", ".join(f"{name} {count:,}" for name, count in note["operators"])
+    return told + (f" ({note['written_in']})" if note["written_in"] else "")
 
 
 def _tensors(spec: Spec) -> dict[str, str]:

@@ -231,3 +231,14 @@ def test_looking_at_a_graph_does_not_change_it() -> None:
     FORM.traits(model.handle), FORM.size(model.handle), FORM.bounds(model.handle)
     FORM.layers(model.handle, IMAGES)
     assert model.handle == before
+
+
+def test_operators_are_counted_with_their_set() -> None:
+    model = zoo.cnn(opset=17)
+    counts = FORM.operators(model)
+    assert counts["Conv"] == sum(node.op_type == "Conv" for node in model.graph.node)
+    assert sum(counts.values()) == len(model.graph.node)
+    assert FORM.written_in(model) == "ai.onnx opset 17"
+    inside = FORM.operators(zoo.branches())
+    assert inside["If"] == 1
+    assert len(inside) > 1  # the branches' own operators count

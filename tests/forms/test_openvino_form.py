@@ -95,6 +95,12 @@ def test_size_counts_parameters_and_multiply_adds() -> None:
     assert FORM.size(transformer().handle)[1] == length * 4 * 32 * 32 + attention + 4 * 32
 
 
+def test_operators_are_those_that_compute() -> None:
+    counts = FORM.operators(cnn().handle)
+    assert counts["Convolution"] == 1
+    assert not {"Constant", "Parameter", "Result"} & set(counts)
+
+
 def test_multiply_adds_are_not_told_while_a_shape_is_free() -> None:
     model = cnn()
     assert FORM.multiply_adds(model.handle) == {}

@@ -128,6 +128,12 @@ def test_size_counts_shared_weights_once_and_every_kind_of_layer() -> None:
     assert FORM.size(attention.handle)[1] == 5 * 8 * 24 + 2 * 5 * 5 * 8
 
 
+def test_operators_are_those_of_the_exported_graph() -> None:
+    counts = FORM.operators(imported("skip").handle)
+    assert counts["aten.conv2d.default"] == 3
+    assert FORM.operators(nn.Linear(2, 2)) == {}  # it was never exported
+
+
 def test_layers_are_the_float_outputs_of_what_multiplies() -> None:
     model = imported("skip")
     arrays = feed(model.spec, 2)

@@ -22,8 +22,8 @@ def command(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="mlp, cnn, resnet, sequence, video, video3d, a .toml, or package.module:factory. "
-            "Default: what fits the data."
+            help="mlp, cnn, resnet, sequence, video, video3d, a .toml, package.module:factory, "
+            "or a .keras or .h5 file. Default: what fits the data."
         ),
     ] = None,
     data: Annotated[

@@ -7,6 +7,7 @@ that holds its weights. On disk it is ``model.onnx``; a model too large for one 
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,14 @@ class Onnx(Form):
     def size(self, handle: Any) -> tuple[int, int]:
         """Layers inside subgraphs count as parameters, not as multiply-adds."""
         return _onnx_layers.parameters(handle.graph), _onnx_layers.multiply_adds(handle)
+
+    def operators(self, handle: Any) -> dict[str, int]:
+        nodes = (node for graph in _onnx_graph.graphs(handle.graph) for node in graph.node)
+        return dict(Counter(node.op_type for node in nodes))
+
+    def written_in(self, handle: Any) -> str:
+        sets = {one.domain or "ai.onnx": one.version for one in handle.opset_import}
+        return ", ".join(f"{domain} opset {version}" for domain, version in sorted(sets.items()))
 
     def layers(self, handle: Any, feeds: Arrays) -> Arrays:
         """Runs the graph with its layers' outputs exposed, on the form's yardstick engine."""

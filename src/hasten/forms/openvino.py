@@ -8,6 +8,7 @@ halve them by default): precision is a setting of the engine, not of the file.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from hasten.plugin import Form
 from hasten.types import Arrays, Model, Spec
 
 XML = "model.xml"
+FRAME = ("Constant", "Parameter", "Result")
+"""What holds or names values, and computes nothing."""
 
 
 class OpenVINO(Form):
@@ -74,6 +77,10 @@ class OpenVINO(Form):
         weights = [c for c in constants if str(c.get_element_type().to_string()) in _WEIGHTS]
         parameters = sum(math.prod(node.get_output_shape(0)) for node in weights)
         return parameters, sum(self.multiply_adds(_single(handle)).values())
+
+    def operators(self, handle: Any) -> dict[str, int]:
+        kinds = Counter(node.get_type_name() for node in _everywhere(handle))
+        return {kind: count for kind, count in kinds.items() if kind not in FRAME}
 
     def multiply_adds(self, handle: Any) -> dict[str, int]:
         """Multiply-adds of one call, by layer name; ``{}`` while any of its shapes is free."""

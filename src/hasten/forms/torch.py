@@ -11,6 +11,7 @@ more, for a converter, takes a fraction of the first export's time.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,11 @@ class TorchForm(Form):
         if held is None or set(held.spec.free) - {BATCH}:
             return parameters, 0
         return parameters, multiply_adds(self._flat(handle) or handle, held.spec)
+
+    def operators(self, handle: Any) -> dict[str, int]:
+        module = self._flat(handle)
+        nodes = (node for graph in _graphs(module) for node in graph.nodes) if module else ()
+        return dict(Counter(str(n.target) for n in nodes if n.op == "call_function"))
 
     def layers(self, handle: Any, feeds: Arrays) -> Arrays:
         import torch

@@ -111,6 +111,14 @@ class Form(Plugin):
         """``(parameters, multiply-adds of one sample)``, each 0 where it cannot be told."""
         return 0, 0
 
+    def operators(self, handle: Any) -> dict[str, int]:
+        """How often each operator occurs, by its name in this form; ``{}``: it cannot tell."""
+        return {}
+
+    def written_in(self, handle: Any) -> str:
+        """The version of the standard that a handle follows, empty where there is none."""
+        return ""
+
     def bounds(self, handle: Any) -> dict[str, int]:
         """Exclusive upper bounds of integer inputs that look rows up in a table, by input name."""
         return {}

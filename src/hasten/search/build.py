@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,21 +47,28 @@ SPEC_FILE = "spec.json"
 
 def save_model(store: Store, key: str, model: Model) -> dict[str, Any]:
     """Keep a model under ``key``; returns the note kept with it."""
+    form, note = plugin.forms.get(model.form), described(model)
+    with store.put(key, note) as folder:
+        form.save(model, folder)
+        note["hash"] = folder_hash(folder)
+        note["size_bytes"] = sum((folder / name).stat().st_size for name in folder_files(folder))
+    return note
+
+
+def described(model: Model) -> dict[str, Any]:
+    """What is known of a model without running it."""
     form = plugin.forms.get(model.form)
     parameters, macs = form.size(model.handle)
-    note: dict[str, Any] = {
+    return {
         "form": model.form,
         "spec": model.spec.to_json(),
         "traits": sorted(model.traits),
         "history": [step.to_json() for step in model.history],
         "parameters": parameters,
         "macs": macs,
+        "operators": Counter(form.operators(model.handle)).most_common(),
+        "written_in": form.written_in(model.handle),
     }
-    with store.put(key, note) as folder:
-        form.save(model, folder)
-        note["hash"] = folder_hash(folder)
-        note["size_bytes"] = sum((folder / name).stat().st_size for name in folder_files(folder))
-    return note
 
 
 def load_model(folder: Path, note: Mapping[str, Any]) -> Model:

@@ -251,14 +251,8 @@ def _keep(store: Store, model: Model) -> tuple[str, dict[str, Any]]:
 
 def _described(model: Model, error: HastenError) -> dict[str, Any]:
     """The note of a model that no form can hold."""
-    parameters, macs = plugin.forms.get(model.form).size(model.handle)
     return {
-        "form": model.form,
-        "spec": model.spec.to_json(),
-        "traits": sorted(model.traits | {"live"}),
-        "history": [step.to_json() for step in model.history],
-        "parameters": parameters,
-        "macs": macs,
+        **build.described(replace(model, traits=model.traits | {"live"})),
         "hash": "",
         "size_bytes": 0,
         "why_live": str(error),
