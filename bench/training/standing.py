@@ -24,8 +24,8 @@ seeds, or the next higher one where that missed the target in the race; those wi
 optimiser, batch, schedule and loss share that number. On CIFAR-10, whose goal is a time of eight
 minutes, Hasten's was chosen after a run of 8 epochs on seed 100. One that takes six times as long
 as Hasten is stopped. Intervals are Welch's, 95 %, of logarithms. "Cold" counts everything from raw
-arrays to trained weights: preparing data, planning, compiling; "warm" begins at the first step. Made
-by `make bench-train`.
+arrays to trained weights: preparing data, planning, compiling; "warm" begins at the first step.
+Made by `make bench-train`.
 """
 
 

@@ -62,10 +62,10 @@ def train(
 
     ``recipe`` is a recipe's name, a ``.toml`` of one's own, ``"package.module:factory"``, an
     ``nn.Module`` or a Keras model's file; ``None`` chooses by the data. ``data`` is whatever
-    ``hasten.data.load`` takes. ``target`` is a value of the metric on the validation part, at which training ends; the test
-    part is read once, at the end. With ``out`` the run is kept in a folder and can be resumed.
-    With ``folds`` every sample outside the test part validates once; the model of the fold that
-    validated best is kept.
+    ``hasten.data.load`` takes. ``target`` is a value of the metric on the validation part, at which
+    training ends; the test part is read once, at the end. With ``out`` the run is kept in a folder
+    and can be resumed. With ``folds`` every sample outside the test part validates once; the model
+    of the fold that validated best is kept.
     """
     settings = TrainSettings(
         **options,
