@@ -289,10 +289,9 @@ def _member(archive: Path, member: str) -> bytes:
 
 def _tarball(archive: Path) -> IO[bytes]:
     """The file itself, or what a Debian package installs: the last part of an ``ar`` archive."""
-    file = archive.open("rb")
     if archive.suffix != ".deb":
-        return file
-    with file:
+        return io.BytesIO(archive.read_bytes())
+    with archive.open("rb") as file:
         file.seek(8)
         parts = []
         while header := file.read(60):

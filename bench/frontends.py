@@ -118,6 +118,9 @@ def _raced(model: Model, place: Path, out: Path, rounds: int) -> dict[str, Any]:
         if failed:
             raise CandidateFailed(str(failed))
         wanted, found = home.outputs(), ours.outputs()
+    if [a.shape for a in wanted] != [b.shape for b in found]:
+        shapes = [[list(one.shape) for one in each] for each in (wanted, found)]
+        raise CandidateFailed(f"at home it gives {shapes[0]}, as a bundle {shapes[1]}")
     ratio = verdict.paired(timed.rounds, "home", "bundle")
     return {
         "decibel": round(min(map(sqnr_decibel, wanted, found)), 1),

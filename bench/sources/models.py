@@ -39,8 +39,9 @@ class Model:
     def asked(self) -> list[str]:
         """The model as arguments of Hasten's command line."""
         first, *rest = self.paths()
-        weights = ["--weights", str(rest[0])] if rest else []
-        return [str(first), *weights, *(["--shape", self.shape] if self.shape else [])]
+        asked = [str(first), *(["--weights", str(rest[0])] if rest else [])]
+        asked += ["--shape", self.shape] if self.shape else []
+        return asked + (["--python", str(zoo.python())] if self.runtime == "mxnet" else [])
 
 
 def pictures(low: float, high: float, last: bool = False) -> Callable[[Shapes, int, int], Arrays]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 from hasten.errors import BadInput
@@ -62,11 +61,12 @@ module.save_checkpoint(folder + "/mlp", 0)
 
 
 def python() -> Path:
-    """An interpreter that has MXNet; made with pip where it is not there yet."""
+    """An interpreter that has MXNet; made with pip where it is not there yet. Its NumPy has no
+    packages for Python 3.12 and later."""
     folder = cache_folder() / "environments" / "mxnet"
     found = folder / "bin" / "python"
     if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)], "make an environment")
         _run([str(found), "-m", "pip", "install", "--quiet", *PACKAGES], "install MXNet")
         (folder / "ready").touch()
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,7 @@ def train(
     and can be resumed. With ``folds`` every sample outside the test part validates once; the model
     of the fold that validated best is kept.
     """
+    recipe = os.fspath(recipe) if isinstance(recipe, os.PathLike) else recipe
     settings = TrainSettings(
         **options,
         out=None if out is None else Path(out),
@@ -385,7 +387,8 @@ class _Training:
         model, epochs = ending.model, found[chosen].learned.epochs
         if folder is not None:
             record["time_split"] = time_split(trainer)
-            kept: dict[str, bytes] = getattr(model, "keep", dict)()
+            own: Any = model
+            kept = own.keep if self.task.as_stored else dict
             weights = model.state_dict()
             if missing := folder.finish(record, weights, epochs, ending.examples, kept):
                 self.progress.note(missing)

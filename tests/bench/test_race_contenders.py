@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import child, contenders, jobs, process
+from bench import child, contenders, jobs, process, turns
 from bench.contenders import OURS, REFERENCE, hasten_bundle, olive
 from bench.jobs import Job
 from bench.race import versions
@@ -87,10 +87,10 @@ def test_a_turn_warms_up_and_lasts() -> None:
         calls.append(time.perf_counter())
 
     seconds = child.turn(call, 0.002)
-    assert len(seconds) >= child.TURN_CALLS
+    assert len(seconds) >= turns.TURN_CALLS
     assert len(calls) > len(seconds)
     slow = child.turn(lambda: time.sleep(0.004), 0.001)
-    assert len(slow) == child.TURN_CALLS
+    assert len(slow) == turns.TURN_CALLS
 
 
 def test_sqnr_in_decibels() -> None:
@@ -150,7 +150,7 @@ def test_a_contender_is_built_scored_and_timed_in_its_own_process(cache: Path) -
         found = process.once("score", JOB, contender, folder, 240)
         assert found["sqnr"] > 90
     with process.Racer(JOB, ours, JOB.folder / ours.name, 240) as racer:
-        assert len(racer.turn(0.01)) >= child.TURN_CALLS
+        assert len(racer.turn(0.01)) >= turns.TURN_CALLS
         state = Path(f"/proc/{racer.process.pid}/stat")
         if state.exists():
             until = time.monotonic() + 10

@@ -180,6 +180,9 @@ def test_channels_are_put_where_the_model_has_them() -> None:
 
 
 def test_other_layouts_that_do_not_fit() -> None:
+    joints = one("float32", "batch", 17, 8, 6)  # no picture has 17 channels
+    with pytest.raises(BadData, match=r"looks like NHWC; transpose it: x.transpose\(0, 3, 1, 2\)"):
+        fit(Data("d", {"x": np.zeros((5, 8, 6, 17), np.float32)}), joints)
     grey = one("float32", "batch", 1, 8, 6)
     with pytest.raises(BadData, match=r"in colour, the model takes grayscale.*x.mean\(axis=1"):
         fit(Data("d", {"x": images()}), grey)

@@ -91,7 +91,7 @@ def fit(data: Data, spec: Spec) -> Data:
     A single input takes an array of any name. Dtypes are changed only where no information the
     model could use is lost. Arrays with a normalisation stay as they are stored.
     """
-    data = laid_out(_renamed(consistent(data), spec), spec)
+    data = laid_out(renamed(consistent(data), spec), spec)
     sizes: dict[str, tuple[int, str]] = {BATCH: (1, "")}
     inputs, kept = {}, {}
     for tensor in spec.inputs:
@@ -108,7 +108,7 @@ def fit(data: Data, spec: Spec) -> Data:
     return fit_labels(replace(data, inputs=inputs, normalisation=kept, notes=notes), spec)
 
 
-def _renamed(data: Data, spec: Spec) -> Data:
+def renamed(data: Data, spec: Spec) -> Data:
     """``data`` with its arrays named and ordered as the model's inputs."""
     wanted = [tensor.name for tensor in spec.inputs]
     given = dict(data.inputs)
@@ -126,12 +126,14 @@ def _renamed(data: Data, spec: Spec) -> Data:
 
 
 def laid_out(data: Data, spec: Spec) -> Data:
-    """``data`` with the channels of pictures where the model has them; its inputs are in order."""
+    """``data`` with the channels of pictures where the model has them; its inputs have their
+    names."""
     inputs, scales, notes = dict(data.inputs), dict(data.normalisation), list(data.notes)
-    for tensor, (name, array) in zip(spec.inputs, data.inputs.items(), strict=False):
-        if found := other_layout(array.shape[1:], sample_shape(tensor, spec)):
+    for tensor in spec.inputs:
+        name = tensor.name
+        if found := other_layout(inputs[name].shape[1:], sample_shape(tensor, spec)):
             axes, told = found
-            inputs[name] = array.transpose(axes)
+            inputs[name] = inputs[name].transpose(axes)
             notes.append(f"Array '{name}' was transposed from {told}, as the model takes it.")
             if name in scales:
                 scales[name] = replace(scales[name], axis=axes.index(scales[name].axis))

@@ -7,6 +7,8 @@ import math
 from hasten.types import Spec, TensorSpec
 
 Shape = tuple[int | str, ...]
+CHANNELS = (1, 3, 4)
+"""Of pictures: grey, colour, colour with transparency."""
 
 
 def leads_with_samples(tensor: TensorSpec, spec: Spec) -> bool:
@@ -32,10 +34,17 @@ def sample_shape(tensor: TensorSpec, spec: Spec) -> Shape:
 def other_layout(sample: tuple[int, ...], wanted: Shape) -> tuple[tuple[int, ...], str] | None:
     """The order of axes in which pictures ``(samples, ...)`` are what a model takes, with what is
     done, where they have their channels elsewhere."""
+    return None if (found := _turned(sample, wanted)) is None or not found[2] else found[:2]
+
+
+def _turned(sample: tuple[int, ...], wanted: Shape) -> tuple[tuple[int, ...], str, bool] | None:
+    """The same for whatever has three axes; last, whether these are surely pictures."""
     if len(sample) == len(wanted) == 3 and not _same(sample, wanted):
-        for order, told in (((2, 0, 1), "NHWC to NCHW"), ((1, 2, 0), "NCHW to NHWC")):
+        turns = (((2, 0, 1), "NHWC to NCHW", 2), ((1, 2, 0), "NCHW to NHWC", 0))
+        for order, told, channels in turns:
             if _same(tuple(sample[axis] for axis in order), wanted):
-                return (0, *(axis + 1 for axis in order)), told
+                axes = (0, *(axis + 1 for axis in order))
+                return axes, told, sample[channels] in CHANNELS
     return None
 
 
@@ -44,6 +53,9 @@ def advice(name: str, given: tuple[int, ...], wanted: Shape) -> str:
     sample = given[1:]
     if _same(given, wanted):
         return f"Add the axis that counts samples: {name}[None]."
+    if turned := _turned(sample, wanted):
+        layout = turned[1].partition(" ")[0]
+        return f"The array looks like {layout}; transpose it: {name}.transpose{turned[0]}."
     for axis in range(len(wanted)):
         if wanted[axis] == 1 and _same((*sample[:axis], 1, *sample[axis:]), wanted):
             return f"Add an axis: numpy.expand_dims({name}, {axis + 1})."

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import BadInput, BadModel, Unsupported
+from hasten.errors import BadInput, BadModel, Unsupported, Untrusted
 from hasten.frontends import _keras_files
 from hasten.plugin import Source
 
@@ -26,39 +26,33 @@ LEAST = 1e-7
 """Keras' own bound where it takes the logarithm of a share."""
 KEPT = "model.keras"
 """The trained model in a run's folder."""
+PICTURES = 4
+"""Dimensions of a batch of them: Keras has channels last, samples in training have them first."""
 
 
-def _log(shares: Any) -> Any:
-    return shares.clamp(min=LEAST).log()
+def saved(shape: Sequence[int], outputs: int, *, file: str, logits: bool) -> nn.Module:
+    """The model of a file, with its weights, for samples of ``shape``; channels come first.
 
-
-def _log_odds(shares: Any) -> Any:
-    return _log(shares) - _log(1 - shares)
-
-
-LOGITS = {"softmax": _log, "sigmoid": _log_odds}
-"""Losses take logits: what makes them of shares, by what a model ends with."""
-
-
-def saved(shape: Sequence[int], outputs: int, *, file: str) -> nn.Module:
-    """The model of a file, with its weights, for samples of ``shape`` as it declares them.
-
-    Raises ``Unsupported`` where Keras runs on another back end in this process, ``BadInput`` for
-    samples that the model does not take.
+    With ``logits`` it answers these where it ends with a softmax or a sigmoid, which losses for
+    classes take, and two of them where one sigmoid tells two classes apart. Raises ``Unsupported``
+    where Keras runs on another back end in this process, ``BadInput`` for samples that the model
+    does not take.
     """
+    import keras
+    import torch
     from torch import nn
 
+    keras.utils.set_random_seed(torch.initial_seed() % (1 << 32))
     made = read(Path(file))
-    taken = tuple(made.inputs[0].shape[1:]) if getattr(made, "inputs", None) else None
+    taken = first_channels(made.inputs[0].shape)[1:] if getattr(made, "inputs", None) else None
     if taken is not None and not _alike(taken, shape):
         raise BadInput(
             f"Cannot train '{file}' on samples of shape {list(shape)}: it takes {list(taken)}."
         )
-
-    logits = LOGITS.get(_ending(made), lambda outputs: outputs)
+    ending = _ending(made) if logits else ""
 
     class KerasModel(nn.Module):
-        """Answers logits. ``keep`` gives what a run's folder holds besides the weights, by name."""
+        """``keep`` gives what a run's folder holds besides the weights, by name."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -67,8 +61,11 @@ def saved(shape: Sequence[int], outputs: int, *, file: str) -> nn.Module:
             self.register_load_state_dict_pre_hook(_named)
 
         def forward(self, *inputs: Any) -> Any:
-            given = inputs[0] if len(inputs) == 1 else list(inputs)
-            return logits(self.model(given, training=self.training))
+            given = [x.movedim(1, -1) if x.ndim == PICTURES else x for x in inputs]
+            place = given[0].device
+            with keras.device(f"{place.type}:{place.index or 0}"):
+                found = self.model(given if len(given) > 1 else given[0], training=self.training)
+            return _logits(found, ending, outputs)
 
         def keep(self) -> dict[str, bytes]:
             with tempfile.TemporaryDirectory(prefix="hasten-keras-") as folder:
@@ -76,7 +73,20 @@ def saved(shape: Sequence[int], outputs: int, *, file: str) -> nn.Module:
                 self.model.save(path)
                 return {KEPT: path.read_bytes()}
 
-    return KerasModel()
+    module = KerasModel()
+    held = set(map(id, module.parameters()))
+    if any(id(variable.value) not in held for variable in made.variables):
+        raise Unsupported(
+            f"Cannot train '{file}': layers of it share a name, and Keras would lose the weights "
+            "of one. Name them apart."
+        )
+    return module
+
+
+def first_channels(shape: Sequence[Any]) -> tuple[Any, ...]:
+    """The shape of a batch with the channels of pictures first."""
+    size = tuple(shape)
+    return (size[0], size[-1], *size[1:-1]) if len(size) == PICTURES else size
 
 
 def read(path: Path) -> Any:
@@ -93,7 +103,27 @@ def read(path: Path) -> Any:
             f"Cannot train a Keras model here: Keras runs on {keras.backend.backend()} in this "
             "process. Set KERAS_BACKEND=torch before Keras is imported."
         )
-    return _keras_files.read(path, Source(str(path)))
+    try:
+        return _keras_files.read(path, Source(str(path)))
+    except Untrusted:
+        raise Untrusted(
+            f"Cannot train '{path}': it holds Python code (a Lambda layer), which is not run. Put "
+            "a layer of your own in its place."
+        ) from None
+
+
+def _logits(found: Any, ending: str, outputs: int) -> Any:
+    """What losses for classes take, from the shares that a model ends with."""
+    import torch
+
+    if not ending:
+        return found
+    logits = found.clamp(min=LEAST).log()
+    if ending == "sigmoid":
+        logits = logits - (1 - found).clamp(min=LEAST).log()
+        if outputs == 2 and logits.shape[-1] == 1:
+            return torch.cat([torch.zeros_like(logits), logits], dim=-1)
+    return logits
 
 
 def _numbered(module: nn.Module, state: dict[str, Any], *_: Any) -> None:
@@ -111,23 +141,32 @@ def _named(module: nn.Module, state: dict[str, Any], *_: Any) -> None:
 
 def _generators(names: Iterable[str]) -> dict[str, str]:
     """The names of generators' states, with numbers in place of what Keras counted."""
+    counted: dict[str, int] = {}
     found: dict[str, str] = {}
     for name in names:
         if match := GENERATOR.search(name):
-            numbers = found.setdefault(match[0], f"generator_{len(found)}")
-            found[name] = name.replace(match[0], numbers)
-    return {name: number for name, number in found.items() if "." in name}
+            number = counted.setdefault(match[0], len(counted))
+            found[name] = f"{name[: match.start()]}generator_{number}{name[match.end() :]}"
+    return found
 
 
 def _ending(made: Any) -> str:
-    """The function that a model with one output ends with."""
+    """``"softmax"`` or ``"sigmoid"`` where a model with one output ends with it, else empty."""
     outputs = getattr(made, "outputs", None) or ()
-    if len(outputs) != 1:
-        return ""
-    last = outputs[0]._keras_history.operation
-    if type(last).__name__ == "Softmax":
-        return "softmax"
-    return str(getattr(getattr(last, "activation", None), "__name__", ""))
+    while len(outputs) == 1:
+        last = outputs[0]._keras_history.operation
+        name = str(getattr(getattr(last, "activation", None), "__name__", ""))
+        if type(last).__name__ == "Softmax" or name == "softmax":
+            return "softmax"
+        if name == "sigmoid":
+            return "sigmoid"
+        if getattr(last, "layers", None):  # a model inside
+            outputs = last.outputs
+        elif type(last).__name__ == "Activation" and name == "linear":
+            outputs = [last.input]
+        else:
+            break
+    return ""
 
 
 def _alike(taken: Sequence[int | None], shape: Sequence[int]) -> bool:

@@ -59,7 +59,15 @@ class Keras(Frontend):
         if path.suffix.lower() not in FILES:
             return None
         self._require()
-        inputs = tuple(_specs(_keras_learning.read(path), Source(what)))
+        made = _keras_learning.read(path)
+        if not getattr(made, "inputs", None):
+            raise Unsupported(
+                f"Cannot train '{what}': a subclassed model does not tell its inputs."
+            )
+        inputs = tuple(
+            replace(spec, shape=_keras_learning.first_channels(spec.shape))
+            for spec in _specs(made, Source(what))
+        )
         place = f"{_keras_learning.__name__}:saved"
         return Learner(place, {"file": str(path.absolute())}, inputs)
 

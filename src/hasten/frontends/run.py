@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import BadModel
-from hasten.frontends import _apart
 from hasten.frontends._torch import from_specs
 from hasten.frontends._torch_files import build, load_weights
 from hasten.frontends._torch_probe import probe
@@ -77,15 +76,14 @@ class RunFrontend(Frontend):
 
 def _keras(path: Path, source: Source) -> Model:
     """The trained model as Keras reads it."""
-    return _apart.load("keras", replace(source, what=str(path)), {"KERAS_BACKEND": "torch"})
+    from hasten import plugin
+
+    return plugin.frontends.get("keras")(replace(source, what=str(path)))
 
 
 def _described(model: Model, record: Any) -> Model:
-    """With what the run knows of its samples; inputs have its names, in the same order."""
-    names = dict(zip(record["inputs"], (t.name for t in model.spec.inputs), strict=True))
-    scales = {
-        names[name]: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()
-    }
+    """With what the run knows of its samples, whose arrays have the names of the inputs."""
+    scales = {name: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()}
     spec = replace(
         model.spec,
         task=record["data"]["task"],

@@ -61,9 +61,10 @@ class Source:
 class Learner:
     """A model of another framework for ``hasten train``, which learns in that framework's layers.
 
-    ``network`` and ``options`` are a recipe's; ``inputs`` are what the model takes, as samples are
-    stored: they are not normalised. A module that its maker gives may have ``keep() -> dict[str,
-    bytes]``: files for the run's folder.
+    ``network`` and ``options`` are a recipe's; its maker also takes ``logits``: whether the loss
+    wants these. ``inputs`` are what the module takes: samples as they are stored, never normalised,
+    with the channels of pictures first. It has ``keep() -> dict[str, bytes]``: files for the run's
+    folder.
     """
 
     network: str

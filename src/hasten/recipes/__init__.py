@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 NEEDED = ("epochs", "batch", "optimizer", "learning_rate")
 """What a recipe must say about training."""
+SAVED = "a saved model"
+"""What the recipe of a model takes that has learned before: its samples are not normalised."""
 RANKS = {1: "vectors", 2: "series", 3: "pictures", 4: "clips"}
 """What a sample is by its number of dimensions."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,14 +143,16 @@ class RunFolder:
         weights: Mapping[str, Any],
         epochs: list[dict[str, Any]],
         examples: Mapping[str, Any],
-        others: Mapping[str, bytes],
+        others: Callable[[], Mapping[str, bytes]],
     ) -> str:
         """Keep what a run ended with, ``others`` by file name included, and write its page; says
         what is missing for that."""
         from safetensors.torch import save
 
         self._write(WEIGHTS, save(apart(weights)))
-        for name, content in others.items():
+        with explained(self.path):
+            files = others()
+        for name, content in files.items():
             self._write(name, content)
         self.write_metrics(epochs)
         self._write(EXAMPLES, canonical(examples).encode())

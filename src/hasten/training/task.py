@@ -12,7 +12,7 @@ import numpy as np
 
 from hasten import data as sources
 from hasten import plugin, recipes
-from hasten.data.check import laid_out
+from hasten.data.check import laid_out, renamed
 from hasten.errors import BadInput
 from hasten.frontends._torch_files import build
 from hasten.plugin import Learner
@@ -84,7 +84,7 @@ def read(what: Any, what_data: Any, settings: TrainSettings) -> Task:
     learner = _learner(what)
     spec = Spec(learner.inputs, ()) if learner else None
     found = sources.load(what_data, spec)
-    found = laid_out(found, spec) if spec else found
+    found = laid_out(renamed(found, spec), spec) if spec else found
     parts = divide(found, settings.seed, settings.clean, settings.near_copies, settings.keep)
     check_classes(found, parts.train)
     data = _normalised(found, parts, learner is not None)
@@ -106,9 +106,11 @@ def _learner(what: Any) -> Learner | None:
 
 def _normalised(data: Data, parts: Parts, as_stored: bool) -> Data:
     """With what normalises the training part, or leaves samples as they are stored."""
+    if as_stored:
+        pairs = ((name, array.dtype) for name, array in data.inputs.items())
+        return prepared(data, parts, {name: AS_STORED for name, kind in pairs if kind == np.uint8})
     scales = {name: normalisation(array, parts.train) for name, array in data.inputs.items()}
-    known = {name: n for name, n in scales.items() if n}
-    return prepared(data, parts, dict.fromkeys(known, AS_STORED) if as_stored else known)
+    return prepared(data, parts, {name: n for name, n in scales.items() if n})
 
 
 def _network(
@@ -119,9 +121,11 @@ def _network(
 
     shape = next(iter(data.inputs.values())).shape[1:]
     if learner is not None:
-        made = (learner.network, learner.options)
-        recipe = Recipe(Path(what).name, "a saved model", "its own samples", *made, training=OWN)
-        return recipe, recipe.module(shape, 0)
+        usual = data.task != "regression" and settings.loss in (None, "cross-entropy", "bce")
+        made = (learner.network, {**learner.options, "logits": usual})
+        recipe = Recipe(Path(what).name, "a saved model", recipes.SAVED, *made, training=OWN)
+        torch.manual_seed(settings.seed)
+        return recipe, recipe.module(shape, recipes.output_count(data, np.asarray(data.labels)))
     if what is None or (isinstance(what, str) and ":" not in what):
         recipe = recipes.chosen(data) if what is None else recipes.named(what)
         recipe = choice.fitted(recipe, settings)

@@ -11,6 +11,7 @@ from typing import Any
 
 from hasten.errors import BadData
 from hasten.plugin import DataSource
+from hasten.recipes import SAVED
 from hasten.types import BATCH, Data, Normalisation, Spec, TensorSpec
 
 RECORD = "run.json"
@@ -27,7 +28,6 @@ class RunData(DataSource):
 
     def load(self, what: Any, spec: Spec | None, options: Any) -> Data:
         from hasten import data
-        from hasten.data.check import laid_out
         from hasten.training.folds import divide_folds
         from hasten.training.parts import content, divide, prepared
 
@@ -43,9 +43,10 @@ class RunData(DataSource):
                 f"Cannot load the data of the run '{what}': they were given as an object. Give "
                 "them with --data."
             )
-        found, given = data.load(asked), record["settings"]
-        trained = [TensorSpec(n, "", (BATCH, *shape)) for n, shape in record["inputs"].items()]
-        found = laid_out(found, Spec(tuple(trained), ()))
+        given = record["settings"]
+        found = (
+            _saved(asked, record) if record["recipe"].get("takes") == SAVED else data.load(asked)
+        )
         known = record["data"].get("content")
         if known is not None and known != content(found):
             raise BadData(
@@ -68,3 +69,13 @@ class RunData(DataSource):
             name: Normalisation.from_json(raw) for name, raw in record["normalisation"].items()
         }
         return prepared(found, parts, scales)
+
+
+def _saved(asked: str, record: Any) -> Data:
+    """The data as a saved model took them: sizes and channels are its own."""
+    from hasten import data
+    from hasten.data.check import laid_out, renamed
+
+    inputs = [TensorSpec(n, "float32", (BATCH, *shape)) for n, shape in record["inputs"].items()]
+    spec = Spec(tuple(inputs), ())
+    return laid_out(renamed(data.load(asked, spec), spec), spec)
