@@ -131,3 +131,15 @@ def test_what_cannot_be_read_is_said() -> None:
         read(params(ARRAYS)[:-5])
     with pytest.raises(BadModel, match=r"they are no \.params file"):
         read(b"x" * 40)
+
+
+def test_a_shape_of_one_number() -> None:
+    """Gluon's recurrent layers export their weights' as ``-1``."""
+    nodes = [
+        ("null", "data", {}, []),
+        ("null", "w", {}, []),
+        ("Reshape", "flat", {"shape": -1}, ["w"]),
+        ("broadcast_add", "sum", {}, ["data", "flat"]),
+    ]
+    network = build(symbol(nodes), read(params({"arg:w": some(2, 3)})))
+    assert network.module(torch.zeros(4, 6)).shape == (4, 6)

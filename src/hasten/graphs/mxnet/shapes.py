@@ -93,6 +93,7 @@ def reshape(call: Call, x: Tensor) -> Tensor:
         asked = [size or -1 for size in old]  # there 0 was what is left
         if call.flag("keep_highest", False):
             asked[0] = 0
+    asked = (asked,) if isinstance(asked, int) else asked  # as Gluon exports "-1"
     if not isinstance(asked, tuple | list):
         raise call.refuse("it has no shape")
     if call.flag("reverse", False):
