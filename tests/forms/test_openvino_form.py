@@ -97,7 +97,7 @@ def test_size_counts_parameters_and_multiply_adds() -> None:
 
 def test_operators_are_those_that_compute() -> None:
     counts = FORM.operators(cnn().handle)
-    assert counts["Convolution"] == 1
+    assert counts["Convolution"] == 2
     assert not {"Constant", "Parameter", "Result"} & set(counts)
 
 

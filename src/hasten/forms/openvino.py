@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hasten.errors import BadModel
+from hasten.forms._openvino_work import CONVOLUTION, DECONVOLUTION, RECURRENT, WORK
 from hasten.plugin import Form
 from hasten.types import Arrays, Model, Spec
 
 XML = "model.xml"
-FRAME = ("Constant", "Parameter", "Result")
-"""What holds or names values, and computes nothing."""
 
 
 class OpenVINO(Form):
@@ -79,8 +78,8 @@ class OpenVINO(Form):
         return parameters, sum(self.multiply_adds(_single(handle)).values())
 
     def operators(self, handle: Any) -> dict[str, int]:
-        kinds = Counter(node.get_type_name() for node in _everywhere(handle))
-        return {kind: count for kind, count in kinds.items() if kind not in FRAME}
+        kinds = (node.get_type_name() for node in _everywhere(handle))
+        return dict(Counter(k for k in kinds if k not in ("Constant", "Parameter", "Result")))
 
     def multiply_adds(self, handle: Any) -> dict[str, int]:
         """Multiply-adds of one call, by layer name; ``{}`` while any of its shapes is free."""
@@ -88,7 +87,7 @@ class OpenVINO(Form):
         ports = [port for node in nodes for port in (*node.inputs(), node.output(0))]
         if any(port.get_partial_shape().is_dynamic for port in ports):
             return {}
-        return {node.friendly_name: _WORK[node.get_type_name()](node) for node in nodes}
+        return {node.friendly_name: WORK[node.get_type_name()](node) for node in nodes}
 
     def shown_as(self, handle: Any) -> dict[str, str]:
         """The layer that a runtime means by a node's name: its own, or the bias it takes in."""
@@ -98,15 +97,12 @@ class OpenVINO(Form):
 
     def layer_nodes(self, handle: Any) -> list[Any]:
         """The nodes that do multiply-adds, in order; nested graphs are not entered."""
-        return [node for node in handle.get_ordered_ops() if node.get_type_name() in _WORK]
+        return [node for node in handle.get_ordered_ops() if node.get_type_name() in WORK]
 
 
-_RECURRENT = {f"{cell}{kind}" for cell in ("LSTM", "GRU", "RNN") for kind in ("Sequence", "Cell")}
-_CONVOLUTION = {"Convolution", "GroupConvolution"}
-_DECONVOLUTION = {"ConvolutionBackpropData", "GroupConvolutionBackpropData"}
 _TRAITS: Mapping[str, set[str]] = {
-    "convolution": _CONVOLUTION | _DECONVOLUTION,
-    "recurrent": _RECURRENT,
+    "convolution": CONVOLUTION | DECONVOLUTION,
+    "recurrent": RECURRENT,
     "attention": {"ScaledDotProductAttention"},
     "quantized": {"FakeQuantize", "FakeConvert"},
     "control-flow": {"If", "Loop", "TensorIterator"},
@@ -160,54 +156,3 @@ def _single(handle: Any) -> Any:
             shapes[index] = shape
     sized.reshape(shapes)
     return sized
-
-
-# --- multiply-adds of one node ---------------------------------------------------------------
-
-
-def _shape(node: Any, index: int) -> tuple[int, ...]:
-    return tuple(node.get_input_shape(index))
-
-
-def _made(node: Any) -> tuple[int, ...]:
-    return tuple(node.get_output_shape(0))
-
-
-def _convolution(node: Any) -> int:
-    """Weights are ``(out, in, *kernel)``, or ``(groups, out, in, *kernel)``."""
-    weights, out = _shape(node, 1), _made(node)
-    return math.prod(out) * math.prod(weights) // out[1]
-
-
-def _deconvolution(node: Any) -> int:
-    """Weights are ``(in, out, *kernel)``, or ``(groups, in, out, *kernel)``."""
-    given, weights = _shape(node, 0), _shape(node, 1)
-    return math.prod(given) * math.prod(weights) // given[1]
-
-
-def _product(node: Any) -> int:
-    left = _shape(node, 0)
-    turned = node.get_attributes()["transpose_a"] and len(left) > 1
-    return math.prod(_made(node)) * left[-2 if turned else -1]
-
-
-def _recurrent(node: Any) -> int:
-    """Both weight matrices work at every step; they stand before the bias, the last input."""
-    last = node.get_input_size() - 1
-    weights = math.prod(_shape(node, last - 2)) + math.prod(_shape(node, last - 1))
-    return math.prod(_shape(node, 0)[:-1]) * weights
-
-
-def _attention(node: Any) -> int:
-    """Query ``(..., target, e)`` with keys ``(..., source, e)``, then their mix of values."""
-    source = _shape(node, 1)[-2]
-    return source * (math.prod(_shape(node, 0)) + math.prod(_made(node)))
-
-
-_WORK: Mapping[str, Callable[[Any], int]] = {
-    **dict.fromkeys(_CONVOLUTION, _convolution),
-    **dict.fromkeys(_DECONVOLUTION, _deconvolution),
-    **dict.fromkeys(_RECURRENT, _recurrent),
-    "MatMul": _product,
-    "ScaledDotProductAttention": _attention,
-}

@@ -38,10 +38,10 @@ def saved(shape: Sequence[int], outputs: int, *, file: str, logits: bool) -> nn.
     where Keras runs on another back end in this process, ``BadInput`` for samples that the model
     does not take.
     """
-    import keras
     import torch
     from torch import nn
 
+    keras = _on_torch()
     keras.utils.set_random_seed(torch.initial_seed() % (1 << 32))
     made = read(Path(file))
     taken = first_channels(made.inputs[0].shape)[1:] if getattr(made, "inputs", None) else None
@@ -93,7 +93,19 @@ def read(path: Path) -> Any:
     """The Keras model in a file, in this process."""
     if not path.is_file():
         raise BadModel(f"Cannot train '{path}': there is no such file. Check the path.")
-    if "keras" not in sys.modules:  # its back end is chosen when it is imported
+    _on_torch()
+    try:
+        return _keras_files.read(path, Source(str(path)))
+    except Untrusted:
+        raise Untrusted(
+            f"Cannot train '{path}': it holds Python code (a Lambda layer), which is not run. Put "
+            "a layer of your own in its place."
+        ) from None
+
+
+def _on_torch() -> Any:
+    """Keras, which chooses its back end when it is imported first."""
+    if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "torch"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # which Keras imports where it is there
     import keras
@@ -103,13 +115,7 @@ def read(path: Path) -> Any:
             f"Cannot train a Keras model here: Keras runs on {keras.backend.backend()} in this "
             "process. Set KERAS_BACKEND=torch before Keras is imported."
         )
-    try:
-        return _keras_files.read(path, Source(str(path)))
-    except Untrusted:
-        raise Untrusted(
-            f"Cannot train '{path}': it holds Python code (a Lambda layer), which is not run. Put "
-            "a layer of your own in its place."
-        ) from None
+    return keras
 
 
 def _logits(found: Any, ending: str, outputs: int) -> Any:
