@@ -165,6 +165,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the most memory ever used")
 def test_a_search_leaves_models_and_engines_to_its_children(workplace: Path) -> None:
     """The parent that times the others must not be in their way."""

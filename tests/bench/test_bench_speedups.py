@@ -53,6 +53,7 @@ def test_both_stand_in_the_table_and_in_the_catalogue(results: dict[str, Any]) -
         assert "on digits" in reference._measured(result["rows"][0])
 
 
+@pytest.mark.slow
 def test_the_loop_and_the_bare_steps_learn_the_same() -> None:
     setup, samples = speedups.plain_setup("mlp", "digits", batch=32, feed="resident")
     setup = speedups.replace(setup, schedule=lambda share: 1.0)

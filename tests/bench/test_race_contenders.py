@@ -138,6 +138,7 @@ def test_a_child_that_fails_says_why(cache: Path) -> None:
         process.once("build", JOB, contender, cache / "ours", 120)
 
 
+@pytest.mark.slow
 def test_a_contender_is_built_scored_and_timed_in_its_own_process(cache: Path) -> None:
     for package in ("torch", "onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
