@@ -63,13 +63,7 @@ def scan(call: Call, *values: Any) -> tuple[Any, ...]:
         torch.movedim(one, axis, 0).flip(0) if back else torch.movedim(one, axis, 0)
         for one, axis, back in zip(series, axes, turned, strict=True)
     ]
-    gathered: list[list[Tensor]] = [[] for _ in range(len(body.wanted) - len(carried))]
-    for step in range(series[0].shape[0]):
-        inputs = [*carried, *(one[step] for one in series)]
-        found = body.run({**outer, **dict(zip(body.names, inputs, strict=True))})
-        carried = found[: len(carried)]
-        for place, value in zip(gathered, found[len(carried) :], strict=True):
-            place.append(tensor(value))
+    carried, gathered = _stepped(body, outer, carried, series)
     count = len(gathered)
     axes = call.get("scan_output_axes", [0] * count)
     turned = call.get("scan_output_directions", [0] * count)
@@ -78,6 +72,21 @@ def scan(call: Call, *values: Any) -> tuple[Any, ...]:
         for parts, axis, back in zip(gathered, axes, turned, strict=True)
     ]
     return (*carried, *outputs)
+
+
+def _stepped(
+    body: Any, outer: dict[str, Any], carried: list[Any], series: list[Tensor]
+) -> tuple[list[Any], list[list[Tensor]]]:
+    """The body run along the first axis of ``series``: what it carries in the end, and what it
+    gives at every step, by output."""
+    gathered: list[list[Tensor]] = [[] for _ in range(len(body.wanted) - len(carried))]
+    for step in range(series[0].shape[0]):
+        inputs = [*carried, *(one[step] for one in series)]
+        found = body.run({**outer, **dict(zip(body.names, inputs, strict=True))})
+        carried = found[: len(carried)]
+        for place, value in zip(gathered, found[len(carried) :], strict=True):
+            place.append(tensor(value))
+    return carried, gathered
 
 
 def _scan_of_batches(call: Call, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -91,13 +100,7 @@ def _scan_of_batches(call: Call, values: tuple[Any, ...]) -> tuple[Any, ...]:
     for row in range(rest[0].shape[0]):
         mine = [tensor(one)[row] for one in rest]
         carried, series = mine[: len(mine) - count], mine[-count:]
-        gathered: list[list[Tensor]] = [[] for _ in range(len(body.wanted) - len(carried))]
-        for step in range(series[0].shape[0]):
-            inputs = [*carried, *(one[step] for one in series)]
-            found = body.run({**outer, **dict(zip(body.names, inputs, strict=True))})
-            carried = found[: len(carried)]
-            for place, value in zip(gathered, found[len(carried) :], strict=True):
-                place.append(tensor(value))
+        carried, gathered = _stepped(body, outer, carried, series)
         results.append([*map(tensor, carried), *map(torch.stack, gathered)])
     return tuple(torch.stack(parts) for parts in zip(*results, strict=True))
 
