@@ -140,10 +140,11 @@ def page(results: list[dict[str, Any]]) -> str:
     """The table with what sums it up."""
     ratios = [result["ratio"]["value"] for result in results]
     missing = [model.title for model in MODELS if model.name not in {r["model"] for r in results}]
+    told = __doc__[__doc__.index("For each model: ") :].split()
     lines = [
         "# Real models of other frameworks",
         "",
-        f"Made by `python -m bench.frontends`. {__doc__.partition('For each model: ')[2].strip()}",
+        f"Made by `python -m bench.frontends`. {' '.join(told)}".replace("``", "`"),
         "",
         "| model | home | load, s | difference | plan | noise, dB | home, ms | Hasten, ms "
         "| times as fast (95 % interval) |",
